@@ -1,0 +1,82 @@
+/**
+ * One socket of one device. Fields only: no closures, no timers, no listeners of its own, so that an idle
+ * connection costs little. Each field names the module that owns it; nobody else writes it.
+ */
+import type { Socket } from '../ports.ts'
+import type { PendingPush } from '../delivery/tracker.ts'
+import type { SendState } from '../upstream/sender.ts'
+import type { UserEntry } from './hub.ts'
+
+/** opening: in the hub, not yet registered. closing: a close frame was sent; nothing more is written. */
+export type ConnectionState = 'opening' | 'open' | 'closing' | 'closed'
+
+export class Connection {
+  readonly socket: Socket
+  readonly user: UserEntry
+  readonly deviceId: string
+  /** Number of the connection in the life of this process. */
+  readonly serial: number
+  readonly openedAtUnixMs: number
+  state: ConnectionState = 'opening'
+
+  // session: Unix milliseconds from the token
+  tokenExpiresAtMs: number
+  tokenIssuedAtMs: number | undefined
+
+  // session: frames that wait (before the welcome, or behind a full send window)
+  inbox: string[] | null = null
+  inboxBytes = 0
+  paused = false
+  invalidFrames = 0
+
+  // session: frame bucket and abuse, monotonic milliseconds
+  frameTokens = 0
+  frameTokensAtMs = 0
+  overLimitSinceMs = 0
+  authTokens = 0
+  authTokensAtMs = 0
+
+  // heartbeat: last sign of life and last ping, monotonic milliseconds
+  lastSeenMs: number
+  lastPingMs: number
+
+  // outbox
+  queue: Buffer[] | null = null
+  queuedBytes = 0
+  /** Frames are kept until the session is registered. */
+  held = true
+  /** In the list of connections to flush at the end of this turn. */
+  dirty = false
+  /** Since when the kernel has not taken all; 0: it has. */
+  stalledSinceMs = 0
+  /** Bytes written since the client's last frame: what the kernel may be hiding. */
+  unansweredBytes = 0
+  /** When a ping was sent because of unansweredBytes; 0: none is out. */
+  probedAtMs = 0
+
+  // delivery/tracker: head of the pushes that wait for this connection's ack
+  pending: PendingPush | null = null
+
+  // upstream/sender: this connection's messages that are queued or upstream
+  sending: SendState | null = null
+
+  // hub: index in the list of all connections
+  hubIndex = -1
+
+  constructor (socket: Socket, user: UserEntry, deviceId: string, serial: number, nowMs: number, openedAtUnixMs: number, tokenExpiresAtMs: number, tokenIssuedAtMs: number | undefined) {
+    this.socket = socket
+    this.user = user
+    this.deviceId = deviceId
+    this.serial = serial
+    this.openedAtUnixMs = openedAtUnixMs
+    this.tokenExpiresAtMs = tokenExpiresAtMs
+    this.tokenIssuedAtMs = tokenIssuedAtMs
+    this.lastSeenMs = nowMs
+    this.lastPingMs = nowMs
+  }
+}
+
+/** The id that the registry and the logs know a connection by: the start id of the process, then the serial. */
+export function connectionId (startId: string, serial: number): string {
+  return `${startId}.${serial.toString(36)}`
+}

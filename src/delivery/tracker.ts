@@ -1,0 +1,1 @@
+export interface PendingPush { readonly next: PendingPush | null }
