@@ -52,8 +52,8 @@ export interface Socket { readonly __socket?: never }
 
 /** What can be done to a socket; one shared object, so that a connection needs no closures. */
 export interface SocketDriver {
-  /** Writes bytes that are whole WebSocket frames. */
-  write (socket: Socket, frames: Buffer): void
+  /** Writes bytes that are whole WebSocket frames. False: the kernel did not take them, the owner is told once it has. */
+  write (socket: Socket, frames: Buffer): boolean
   /** Bytes that were written and that the kernel has not taken yet. */
   bufferedBytes (socket: Socket): number
   ping (socket: Socket): void

@@ -3,6 +3,8 @@
  * connection costs little. Each field names the module that owns it; nobody else writes it.
  */
 import type { Socket } from '../ports.ts'
+import type { CloseKind } from '../protocol/close-codes.ts'
+import type { SendFrame } from '../protocol/frames.ts'
 import type { PendingPush } from '../delivery/tracker.ts'
 import type { SendState } from '../upstream/sender.ts'
 import type { UserEntry } from './hub.ts'
@@ -23,13 +25,17 @@ export class Connection {
   tokenExpiresAtMs: number
   tokenIssuedAtMs: number | undefined
 
-  // session: frames that wait (before the welcome, or behind a full send window)
-  inbox: string[] | null = null
+  // session: messages that wait (before the welcome, or behind a full send window)
+  inbox: SendFrame[] | null = null
   inboxBytes = 0
+  /** The socket is not read. */
   paused = false
+  /** Malformed frames in a row. */
   invalidFrames = 0
+  /** What this node closed it for; null: nothing yet. */
+  closedFor: CloseKind | null = null
 
-  // session: frame bucket and abuse, monotonic milliseconds
+  // limits: buckets and abuse, monotonic milliseconds
   frameTokens = 0
   frameTokensAtMs = 0
   overLimitSinceMs = 0
@@ -47,8 +53,12 @@ export class Connection {
   held = true
   /** In the list of connections to flush at the end of this turn. */
   dirty = false
+  /** The socket did not take the last write: the next frames wait for its drain. */
+  blocked = false
   /** Since when the kernel has not taken all; 0: it has. */
   stalledSinceMs = 0
+  /** What the socket held when it was last looked at. */
+  stalledBytes = 0
   /** Bytes written since the client's last frame: what the kernel may be hiding. */
   unansweredBytes = 0
   /** When a ping was sent because of unansweredBytes; 0: none is out. */

@@ -1,2 +1,241 @@
+/**
+ * The only writer to sockets. A frame that is sent waits in its connection's queue until the end of the turn, then all
+ * that became ready leave in one write [GW-OUT-2]; the same prebuilt buffer serves every receiver. What the kernel does
+ * not take is bounded in bytes and in age, for one connection and for all together [GW-OUT-1].
+ */
+import type { Clock, Meter, SocketDriver, Timer } from '../ports.ts'
+import type { ServerFrameType } from '../protocol/frames.ts'
+import type { Connection } from './connection.ts'
+import { FrameJoiner } from './frame-joiner.ts'
+
 /** What an outbox did with a frame. `slow`: full or too old, the connection is being closed. `closed`: it was closing already. */
 export type SendResult = 'queued' | 'slow' | 'closed'
+
+/** Which limit a slow reader passed; label of `evictions_total`. */
+export type SlowLimit = 'bytes' | 'age' | 'total' | 'silent'
+
+export interface OutboxOptions {
+  readonly driver: SocketDriver
+  readonly clock: Clock
+  readonly meter: Meter
+  /** Bytes that may wait for one connection. */
+  readonly outboxBytes: number
+  /** Bytes that may wait for all connections together. */
+  readonly outboxTotalBytes: number
+  /** Frames are joined into writes of at most this size; a larger frame leaves alone. */
+  readonly writeBufferBytes: number
+  /** Age that the oldest waiting byte may reach, and what a probed client has to show life. */
+  readonly writeWaitMs: number
+  /** Bytes written since a client's last frame past which it is probed: the kernel hides up to 4 MB of a dead reader's backlog. */
+  readonly probeBytes?: number
+  /** A slow reader: the owner reports its pushes and closes it with 4001. */
+  readonly onSlow: (connection: Connection, limit: SlowLimit) => void
+}
+
+const PROBE_BYTES = 256 * 1024
+const SWEEPS_PER_WAIT = 10
+
+export class Outbox {
+  readonly #options: OutboxOptions
+  readonly #probeBytes: number
+  readonly #joiner: FrameJoiner
+  /** Connections with frames that leave at the end of this turn. */
+  #dirty: Connection[] = []
+  #flushing = false
+  /** Connections whose backlog or silence is watched; empty in good times. */
+  readonly #watched = new Set<Connection>()
+  #sweepTimer: Timer | undefined
+  #waitingBytes = 0
+  #bytesWritten = 0
+  readonly #sent = new Map<ServerFrameType, number>()
+
+  constructor (options: OutboxOptions) {
+    this.#options = options
+    this.#probeBytes = options.probeBytes ?? PROBE_BYTES
+    this.#joiner = new FrameJoiner(options.writeBufferBytes)
+    options.meter.source('outbox_bytes', () => this.#waitingBytes)
+  }
+
+  /** Bytes that wait in queues and in sockets that did not take all. */
+  get waitingBytes (): number { return this.#waitingBytes }
+  /** Connections that are watched for being slow. */
+  get watchedCount (): number { return this.#watched.size }
+
+  /** Queues one whole frame. Never throws. */
+  send (connection: Connection, frame: Buffer, type: ServerFrameType): SendResult {
+    if (connection.state === 'closing' || connection.state === 'closed') return 'closed'
+    const { outboxBytes, outboxTotalBytes } = this.#options
+    if (connection.queuedBytes + connection.stalledBytes + frame.length > outboxBytes) return this.#evict(connection, 'bytes')
+    if (connection.queue === null) connection.queue = [frame]
+    else connection.queue.push(frame)
+    connection.queuedBytes += frame.length
+    this.#waitingBytes += frame.length
+    this.#sent.set(type, (this.#sent.get(type) ?? 0) + 1)
+    if (!connection.dirty && !connection.held && !connection.blocked) this.#markDirty(connection)
+    if (this.#waitingBytes > outboxTotalBytes) {
+      this.#relieve()
+      if (this.#isClosing(connection)) return 'slow'
+    }
+    return 'queued'
+  }
+
+  /** The session is registered: `welcome` leaves first, then what was kept. */
+  release (connection: Connection, welcome: Buffer): void {
+    if (this.#isClosing(connection) || !connection.held) return
+    connection.held = false
+    if (connection.queue === null) connection.queue = [welcome]
+    else connection.queue.unshift(welcome)
+    connection.queuedBytes += welcome.length
+    this.#waitingBytes += welcome.length
+    this.#sent.set('welcome', (this.#sent.get('welcome') ?? 0) + 1)
+    this.#watched.delete(connection)
+    this.#markDirty(connection)
+  }
+
+  /** The kernel has taken all that was written: what waited meanwhile may go. */
+  drained (connection: Connection): void {
+    connection.blocked = false
+    this.#unstall(connection)
+    if (connection.queue !== null && !connection.dirty && !connection.held) this.#markDirty(connection)
+  }
+
+  /** The client showed life: nothing that was written before is in doubt. */
+  alive (connection: Connection): void {
+    connection.unansweredBytes = 0
+    if (connection.probedAtMs === 0) return
+    connection.probedAtMs = 0
+    if (connection.stalledSinceMs === 0) this.#watched.delete(connection)
+  }
+
+  /** Writes what waits at once, so that a close frame can follow it. A blocked or held queue is dropped. */
+  finish (connection: Connection): void {
+    if (connection.queue !== null && !connection.held && !connection.blocked) this.#write(connection)
+    this.#forget(connection)
+  }
+
+  /** Writes out everything that became ready in this turn. */
+  flush (): void {
+    this.#flushing = false
+    const dirty = this.#dirty
+    this.#dirty = []
+    for (const connection of dirty) {
+      connection.dirty = false
+      if (connection.queue !== null && !connection.blocked && !this.#isClosing(connection)) this.#write(connection)
+    }
+    this.#joiner.reset()
+    this.#report()
+  }
+
+  #markDirty (connection: Connection): void {
+    connection.dirty = true
+    this.#dirty.push(connection)
+    if (this.#flushing) return
+    this.#flushing = true
+    setImmediate(() => { this.flush() })
+  }
+
+  #write (connection: Connection): void {
+    const queue = connection.queue as Buffer[]
+    const { driver, clock } = this.#options
+    const bytes = connection.queuedBytes
+    connection.queue = null
+    connection.queuedBytes = 0
+    this.#waitingBytes -= bytes
+    this.#bytesWritten += bytes
+    connection.unansweredBytes += bytes
+    let free = true
+    if (queue.length === 1) {
+      free = driver.write(connection.socket, queue[0] as Buffer)
+    } else {
+      for (const part of this.#joiner.join(queue)) free = driver.write(connection.socket, part)
+    }
+    const left = driver.bufferedBytes(connection.socket)
+    if (left > 0) {
+      this.#waitingBytes += left - connection.stalledBytes
+      connection.stalledBytes = left
+      connection.blocked = !free
+      if (connection.stalledSinceMs === 0) connection.stalledSinceMs = clock.monotonicMs()
+      this.#watch(connection)
+    } else if (connection.stalledSinceMs !== 0) {
+      this.#unstall(connection)
+    }
+    if (connection.unansweredBytes > this.#probeBytes && connection.probedAtMs === 0) {
+      connection.probedAtMs = clock.monotonicMs()
+      driver.ping(connection.socket)
+      this.#watch(connection)
+    }
+  }
+
+  #watch (connection: Connection): void {
+    this.#watched.add(connection)
+    if (this.#sweepTimer !== undefined) return
+    const everyMs = Math.max(1, this.#options.writeWaitMs / SWEEPS_PER_WAIT)
+    this.#sweepTimer = this.#options.clock.setTimer(() => { this.#sweep() }, everyMs)
+  }
+
+  #sweep (): void {
+    const { clock, driver, writeWaitMs } = this.#options
+    this.#sweepTimer = undefined
+    const now = clock.monotonicMs()
+    for (const connection of this.#watched) {
+      if (connection.stalledSinceMs !== 0 && driver.bufferedBytes(connection.socket) === 0) this.drained(connection)
+      if (connection.stalledSinceMs !== 0 && now - connection.stalledSinceMs >= writeWaitMs) this.#evict(connection, 'age')
+      else if (connection.probedAtMs !== 0 && now - connection.probedAtMs >= writeWaitMs) this.#evict(connection, 'silent')
+    }
+    const [first] = this.#watched
+    if (first !== undefined) this.#watch(first)
+  }
+
+  #unstall (connection: Connection): void {
+    this.#waitingBytes -= connection.stalledBytes
+    connection.stalledBytes = 0
+    connection.stalledSinceMs = 0
+    if (connection.probedAtMs === 0) this.#watched.delete(connection)
+  }
+
+  /** Over the total: first what may leave leaves, then the largest backlog is evicted until the total holds. */
+  #relieve (): void {
+    if (this.#dirty.length > 0) this.flush()
+    while (this.#waitingBytes > this.#options.outboxTotalBytes) {
+      let largest: Connection | undefined
+      for (const connection of this.#watched) {
+        if (largest === undefined || backlog(connection) > backlog(largest)) largest = connection
+      }
+      if (largest === undefined) return
+      this.#evict(largest, 'total')
+    }
+  }
+
+  #evict (connection: Connection, limit: SlowLimit): SendResult {
+    this.#forget(connection)
+    this.#options.meter.count('evictions_total', 1, limit)
+    this.#options.onSlow(connection, limit)
+    return 'slow'
+  }
+
+  #forget (connection: Connection): void {
+    this.#waitingBytes -= connection.queuedBytes + connection.stalledBytes
+    connection.queue = null
+    connection.queuedBytes = 0
+    connection.stalledBytes = 0
+    connection.stalledSinceMs = 0
+    connection.probedAtMs = 0
+    this.#watched.delete(connection)
+  }
+
+  #isClosing (connection: Connection): boolean {
+    return connection.state === 'closing' || connection.state === 'closed'
+  }
+
+  #report (): void {
+    const { meter } = this.#options
+    for (const [type, count] of this.#sent) meter.count('frames_out_total', count, type)
+    this.#sent.clear()
+    if (this.#bytesWritten > 0) meter.count('bytes_written_total', this.#bytesWritten)
+    this.#bytesWritten = 0
+  }
+}
+
+function backlog (connection: Connection): number {
+  return connection.queuedBytes + connection.stalledBytes
+}
