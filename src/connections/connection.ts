@@ -30,6 +30,8 @@ export class Connection {
   inboxBytes = 0
   /** The socket is not read. */
   paused = false
+  /** Its turn in a drain has come: no new message is taken. */
+  draining = false
   /** Malformed frames in a row. */
   invalidFrames = 0
   /** What this node closed it for; null: nothing yet. */

@@ -71,7 +71,8 @@ export class Outbox {
     connection.queuedBytes += frame.length
     this.#waitingBytes += frame.length
     this.#sent.set(type, (this.#sent.get(type) ?? 0) + 1)
-    if (!connection.dirty && !connection.held && !connection.blocked) this.#markDirty(connection)
+    if (connection.held) this.#watch(connection) // so that it can be evicted for the total
+    else if (!connection.dirty && !connection.blocked) this.#markDirty(connection)
     if (this.#waitingBytes > outboxTotalBytes) {
       this.#relieve()
       if (this.#isClosing(connection)) return 'slow'
