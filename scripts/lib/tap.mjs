@@ -1,0 +1,39 @@
+/** Runs test files by tap and prints one line for each, the whole output only of those that fail. */
+import { join } from 'node:path'
+import { root, run } from './project.mjs'
+
+const TAP = join(root, 'node_modules/tap/dist/esm/run.mjs')
+const FILE_END = /^(ok|not ok) \d+ - (.+?)(?: # time=([\d.]+)(m?s))?(?: \{)?$/
+const TOTALS = /^# \{ total: (\d+)(?:, pass: (\d+))?(?:, fail: (\d+))?(?:, skip: (\d+))?(?:, todo: (\d+))? \}$/
+
+/**
+ * `jobs`: files at a time. `fileTimeoutS`: for one file. Resolves to the assertions that passed and failed; a runner
+ * that ended badly without saying why counts as one failure.
+ */
+export async function runTap (paths, { jobs, fileTimeoutS, timeoutMs, env = {} }) {
+  const totals = { passed: 0, failed: 0 }
+  let block = []
+  const onLine = (line) => {
+    const end = FILE_END.exec(line)
+    const sums = TOTALS.exec(line)
+    if (sums) {
+      totals.passed += Number(sums[2] ?? 0)
+      // Skipped and to-do assertions are tests that did not run: here they count as failures.
+      totals.failed += Number(sums[3] ?? 0) + Number(sums[4] ?? 0) + Number(sums[5] ?? 0)
+    } else if (end) {
+      const ok = end[1] === 'ok'
+      if (!ok) process.stdout.write(`${block.join('\n')}\n`)
+      const time = end[3] === undefined ? '' : ` ${Math.round(Number(end[3]) * (end[4] === 's' ? 1000 : 1))} ms`
+      process.stdout.write(`${ok ? 'ok' : 'NOT OK'} ${end[2]}${time}\n`)
+      block = []
+    } else {
+      block.push(line)
+    }
+  }
+  const code = await run(process.execPath, [TAP, '--reporter=tap', `--jobs=${jobs}`, `--timeout=${fileTimeoutS}`, ...paths], { env, timeoutMs, onLine })
+  if (code !== 0 && totals.failed === 0) {
+    process.stdout.write(`${block.join('\n')}\ntap ended with code ${code}\n`)
+    totals.failed = 1
+  }
+  return totals
+}

@@ -1,0 +1,60 @@
+/**
+ * The test runner.
+ *
+ *   node scripts/test.mjs [unit|properties|integration]... [--no-coverage] [FILE]...
+ *
+ * Without a suite it runs all three. It installs packages, generates types and, for integration tests, starts the
+ * services whose addresses the environment does not give; it stops what it started. Its last line has the totals.
+ */
+import { relative } from 'node:path'
+import { checkCoverage, clearCoverage, V8_OUTPUT } from './lib/coverage.mjs'
+import { prepare } from './lib/prepare.mjs'
+import { fail, files, root } from './lib/project.mjs'
+import { withServices } from './lib/services.mjs'
+import { runTap } from './lib/tap.mjs'
+
+const SUITES = ['unit', 'properties', 'integration']
+const args = process.argv.slice(2)
+const unknown = args.filter((arg) => arg.startsWith('-') && arg !== '--no-coverage')
+if (unknown.length > 0) fail(`unknown option: ${unknown.join(' ')}`, 64)
+const suites = SUITES.filter((suite) => args.includes(suite))
+const named = args.filter((arg) => !arg.startsWith('-') && !SUITES.includes(arg)).map((path) => relative(root, path))
+const coverage = !args.includes('--no-coverage') && named.length === 0
+
+await prepare()
+const totals = { passed: 0, failed: 0 }
+for (const suite of suites.length > 0 ? suites : SUITES) {
+  const paths = named.length > 0 ? named.filter((path) => suiteOf(path) === suite) : files('test', (path) => path.endsWith('.test.ts') && suiteOf(path) === suite)
+  if (paths.length === 0) continue
+  const started = performance.now()
+  const result = await runSuite(suite, paths)
+  totals.passed += result.passed
+  totals.failed += result.failed
+  process.stdout.write(`# ${suite}: ${result.passed} passed, ${result.failed} failed, ${paths.length} files, ${Math.round((performance.now() - started) / 1000)} s\n`)
+}
+if (totals.passed + totals.failed === 0) fail('no test was run')
+process.stdout.write(`${totals.passed} passed, ${totals.failed} failed\n`)
+process.exitCode = totals.failed === 0 ? 0 : 1
+
+function suiteOf (path) {
+  const folder = path.split('/')[1]
+  return folder === 'integration' || folder === 'properties' ? folder : 'unit'
+}
+
+async function runSuite (suite, paths) {
+  if (suite === 'integration') {
+    return await withServices((env) => runTap(paths, { jobs: 1, fileTimeoutS: 300, timeoutMs: 1_200_000, env }))
+  }
+  if (suite === 'properties') {
+    const seed = process.env.FC_SEED ?? String(Math.floor(Math.random() * 2 ** 31))
+    process.stdout.write(`# properties: FC_SEED=${seed} repeats this run\n`)
+    return await runTap(paths, { jobs: 2, fileTimeoutS: 120, timeoutMs: 600_000, env: { FC_SEED: seed } })
+  }
+  if (!coverage) return await runTap(paths, { jobs: 2, fileTimeoutS: 60, timeoutMs: 300_000 })
+  clearCoverage()
+  const result = await runTap(paths, { jobs: 2, fileTimeoutS: 60, timeoutMs: 300_000, env: { NODE_V8_COVERAGE: V8_OUTPUT } })
+  const faults = await checkCoverage()
+  for (const fault of faults) process.stdout.write(`NOT OK coverage: ${fault}\n`)
+  result[faults.length === 0 ? 'passed' : 'failed'] += 1
+  return result
+}
