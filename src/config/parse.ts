@@ -43,7 +43,7 @@ export function parseEnvironment (env: Environment, readFile: (path: string) => 
   const given = new Set(Object.keys(texts))
   for (;;) {
     try {
-      const values = envSchema<Record<string, unknown>>({ schema: SCHEMA, env: false, data: texts, ajv: { customOptions: withQuantities } })
+      const values = envSchema<Record<string, unknown>>({ schema: SCHEMA, env: false, data: texts, ajv: { customOptions: withReads } })
       return { values: complete(values), faults, given }
     } catch (error) {
       const errors = (error as { errors?: readonly SchemaError[] }).errors
@@ -111,9 +111,11 @@ function schemaOf (row: Variable, name: VariableName): object {
   }
 }
 
-/** A schema keyword that turns the text of a row into its value, or says why it cannot. */
-function withQuantities (ajv: Ajv): Ajv {
-  return ajv.addKeyword({
+let compiled: Ajv | undefined
+
+/** A schema keyword that turns the text of a row into its value, or says why it cannot. The schema is compiled once. */
+function withReads (fresh: Ajv): Ajv {
+  compiled ??= fresh.addKeyword({
     keyword: 'reads',
     type: 'string',
     modifying: true,
@@ -128,6 +130,7 @@ function withQuantities (ajv: Ajv): Ajv {
       return read
     }
   })
+  return compiled
 }
 
 function readText (row: Variable, text: string): { value: unknown } | { fault: string } {
