@@ -11,8 +11,9 @@ import { refill, retryAfterMs, type BucketLimits } from './token-bucket.ts'
 export const FRAME_RATE_FACTOR = 10
 /** Over a limit for so long without falling under it is abuse. */
 export const ABUSE_AFTER_MS = 10_000
-/** A bucket that has refilled to this share of its burst has fallen under its limit. */
+/** A bucket that has refilled to this share of its burst, and to two tokens where it holds so many, has fallen under its limit. */
 const RECOVERED_SHARE = 0.1
+const RECOVERED_TOKENS = 2
 const AUTH_LIMITS: BucketLimits = { ratePerSecond: 0.1, burst: 3 }
 
 /** `abuse`: close with 4002. */
@@ -43,7 +44,7 @@ export class RateLimits {
     connection.frameTokens = tokens
     connection.frameTokensAtMs = now
     if (tokens >= 0) {
-      if (tokens >= this.#frame.burst * RECOVERED_SHARE) connection.overLimitSinceMs = 0
+      if (tokens >= recovered(this.#frame)) connection.overLimitSinceMs = 0
       return 'pass'
     }
     if (connection.overLimitSinceMs === 0) connection.overLimitSinceMs = now
@@ -56,7 +57,7 @@ export class RateLimits {
     const now = this.#clock.monotonicMs()
     const tokens = refill(this.#message, user.messageTokens, user.messageTokensAtMs, now)
     user.messageTokensAtMs = now
-    if (tokens >= this.#message.burst * RECOVERED_SHARE) user.overLimitSinceMs = 0
+    if (tokens >= recovered(this.#message)) user.overLimitSinceMs = 0
     if (tokens >= 1) {
       user.messageTokens = tokens - 1
       return PASS
@@ -78,4 +79,8 @@ export class RateLimits {
     connection.authTokens = tokens
     return { pass: false, abuse: false, retryAfterMs: retryAfterMs(AUTH_LIMITS, tokens) }
   }
+}
+
+function recovered ({ burst }: BucketLimits): number {
+  return Math.min(burst, Math.max(burst * RECOVERED_SHARE, RECOVERED_TOKENS))
 }
