@@ -178,12 +178,17 @@ export interface GroupBus {
 
 /**
  * The store below the registry: the few etcd operations that it needs. Every method rejects with a GatewayError
- * (SERVICE_UNAVAILABLE) when etcd does not answer within the adapter's deadline. Revisions fit a number.
+ * (SERVICE_UNAVAILABLE) when etcd does not answer within the adapter's deadline: what was asked may have happened or
+ * may happen yet. Revisions fit a number.
  */
 export interface KvStore {
   /** Linearizable. Keys in order, at most `limit` (0 or absent: all). `atRevision`: reads the past, rejects with KvCompactedError when it is gone. */
   range (prefixOrKey: string, options?: RangeOptions): Promise<RangeResult>
-  /** Runs the operations in one transaction, each a nested transaction of its own, and answers one by one. At most 100. */
+  /**
+   * Runs the operations in one transaction, each a nested transaction of its own, and answers one by one. At most 100,
+   * no key written twice: conditions are all looked at before the first write. Rejects with a KvRejectedError where the
+   * store refuses it as a whole.
+   */
   batch (operations: readonly KvOperation[]): Promise<KvBatchResult>
   grantLease (ttlSeconds: number): Promise<string>
   /** Resolves to the remaining seconds; 0: the lease is gone. */
@@ -219,12 +224,23 @@ export type KvEvent =
   | { readonly type: 'delete', readonly key: string, readonly revision: number }
 export interface WatchHandlers {
   onEvents (events: readonly KvEvent[], revision: number): void
-  /** Nothing happened up to this revision. */
+  /** Everything up to this revision has been told. Called once when the watch is open, then as a sign of life. */
   onProgress (revision: number): void
   /** Called exactly once unless cancelled. `compactedAt` is set where the revision asked for is gone. */
   onEnd (reason: { readonly compactedAt?: number, readonly error?: Error }): void
 }
 export interface KvWatch { cancel (): void }
+
+/** The store answered and refuses the whole request; nothing of it was applied. `lease`: a lease that it names is gone. */
+export class KvRejectedError extends Error {
+  readonly reason: 'lease' | 'request'
+
+  constructor (reason: 'lease' | 'request', detail: string) {
+    super(detail)
+    this.name = 'KvRejectedError'
+    this.reason = reason
+  }
+}
 
 /** The revision that was asked for has been compacted away. */
 export class KvCompactedError extends Error {
