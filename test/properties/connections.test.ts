@@ -115,7 +115,7 @@ t.test('the hub\'s indexes agree after any sequence of connects and closes', asy
         hub.all.every((connection, at) => connection.hubIndex === at && model.includes(connection) && hub.bySerial(connection.serial) === connection) &&
         ['a', 'b', 'c'].every((id) => {
           const own = model.filter((connection) => connection.user.userId === id)
-          return online.has(id) === own.length > 0 && (hub.user(id)?.connections.length ?? 0) === own.length &&
+          return online.has(id) === (own.length > 0) && (hub.user(id)?.connections.length ?? 0) === own.length &&
             ['x', 'y'].every((name) => hub.device(id, name) === own.filter((connection) => connection.deviceId === name).at(-1))
         })
       if (!ok) return false

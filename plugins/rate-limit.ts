@@ -1,0 +1,65 @@
+/** Limits handshakes by address and by user; decorates `handshakeLimits`. With a Redis client the cluster counts together, without one or with Redis away each node counts alone. */
+import fp from 'fastify-plugin'
+import rateLimit from '@fastify/rate-limit'
+import type { FastifyRequest } from 'fastify'
+import type { Redis } from 'ioredis'
+import { addressKey } from './lib/upgrade-guard.ts'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** Seconds to wait before the next handshake; undefined: it may go on. */
+    handshakeLimits: {
+      address (request: FastifyRequest): Promise<number | undefined>
+      user (request: FastifyRequest, userId: string): Promise<number | undefined>
+    }
+  }
+  interface FastifyRequest {
+    /** Whom the user limit counts; set once the token is checked. */
+    limitedUser: string
+  }
+}
+
+export interface RateLimitOptions {
+  readonly windowMs: number
+  /** Handshakes of one address in a window; 0: no limit. */
+  readonly perAddress: number
+  /** Handshakes of one user in a window; 0: no limit. */
+  readonly perUser: number
+  /** Counts for the cluster; its command time-out has to be short. */
+  readonly redis: Redis | undefined
+}
+
+/** Keys that a node counts at once; the least recently used give way. */
+const MAX_KEYS = 50_000
+
+type Limiter = (request: FastifyRequest) => Promise<number | undefined>
+
+export default fp<RateLimitOptions>(async function rateLimits (fastify, options) {
+  if (options.windowMs < 1000) throw new RangeError('windowMs has to be at least 1000')
+  const { redis } = options
+  await fastify.register(rateLimit, {
+    global: false,
+    max: 1,
+    timeWindow: options.windowMs,
+    cache: MAX_KEYS,
+    ...(redis === undefined ? {} : { redis, skipOnError: true, nameSpace: 'gateway-handshakes-' })
+  })
+  fastify.decorateRequest('limitedUser', '')
+  const limiter = (max: number, key: (request: FastifyRequest) => string): Limiter => {
+    if (max === 0) return async () => undefined
+    const check = fastify.createRateLimit({ max, keyGenerator: key })
+    return async (request) => {
+      const limit = await check(request)
+      return !limit.isAllowed && limit.isExceeded ? limit.ttlInSeconds : undefined
+    }
+  }
+  const address = limiter(options.perAddress, (request) => `address:${addressKey(request.ip)}`)
+  const user = limiter(options.perUser, (request) => `user:${request.limitedUser}`)
+  fastify.decorate('handshakeLimits', {
+    address,
+    user: async (request: FastifyRequest, userId: string) => {
+      request.limitedUser = userId
+      return user(request)
+    }
+  })
+}, { name: 'rate-limit', fastify: '5.x' })

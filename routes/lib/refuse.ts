@@ -1,0 +1,19 @@
+/** The HTTP answer of the error table, before an upgrade. */
+import { randomInt } from 'node:crypto'
+import type { FastifyReply } from 'fastify'
+import { errorBody, ERRORS, type ErrorCode } from '../../src/errors.ts'
+
+/** Clients that were refused together come back spread over this many seconds. */
+const RETRY_SPREAD_S = 5
+
+/** Answers with the row's status and body; `retryAfterS` where the wait is known, a jittered one for a 503 without. */
+export function refuse (reply: FastifyReply, code: ErrorCode, retryAfterS?: number): FastifyReply {
+  const { httpStatus } = ERRORS[code]
+  const wait = retryAfterS ?? (httpStatus === 503 ? randomInt(1, RETRY_SPREAD_S + 1) : undefined)
+  if (wait !== undefined) reply.header('retry-after', Math.max(1, Math.ceil(wait)))
+  if (httpStatus === 401) {
+    reply.header('www-authenticate', code === 'AUTH_REQUIRED' ? 'Bearer' : 'Bearer error="invalid_token"') // RFC 6750 section 3
+  }
+  if (httpStatus === 426) reply.header('upgrade', 'websocket').header('connection', 'Upgrade')
+  return reply.code(httpStatus).send(errorBody(code))
+}
