@@ -2,6 +2,7 @@ import t from 'tap'
 import { Hub } from '../../../src/connections/hub.ts'
 import { Outbox, type SlowLimit } from '../../../src/connections/outbox.ts'
 import { FrameJoiner } from '../../../src/connections/frame-joiner.ts'
+import type { Socket } from '../../../src/ports.ts'
 import type { Connection } from '../../../src/connections/connection.ts'
 import { encodeHeartbeat, textFrame } from '../../../src/protocol/encode.ts'
 import { connect } from '../../helpers/connections.ts'
@@ -249,4 +250,39 @@ t.test('a connection that ends gets what waits, unless it is held or blocked', a
   await settle()
   t.equal(held.socket.writes.length, 0)
   t.equal(outbox.waitingBytes, 0)
+})
+
+t.test('a thousand stalled readers cost a healthy one nothing: serving it touches none of them [GW-OUT-3]', async (t) => {
+  const calls = new Map<unknown, number>()
+  const counted = <A extends unknown[], R>(call: (socket: Socket, ...args: A) => R) => (socket: Socket, ...args: A): R => {
+    calls.set(socket, (calls.get(socket) ?? 0) + 1)
+    return call(socket, ...args)
+  }
+  const clock = new ManualClock()
+  const hub = new Hub()
+  const outbox = new Outbox({
+    driver: { ...fakeDriver, write: counted(fakeDriver.write), bufferedBytes: counted(fakeDriver.bufferedBytes) },
+    clock,
+    meter: new FakeMeter(),
+    outboxBytes: 100_000,
+    outboxTotalBytes: 100_000_000,
+    writeBufferBytes: 256,
+    writeWaitMs: 10_000,
+    onSlow: () => {}
+  })
+  const stalled = Array.from({ length: 1000 }, (_, n) => connect(hub, `stalled${n}`))
+  const healthy = connect(hub, 'ann')
+  for (const { connection, socket } of stalled) {
+    socket.stalled = true
+    outbox.send(connection, frame(0), 'message')
+  }
+  await settle()
+  calls.clear()
+  for (let n = 0; n < 50; n++) {
+    for (const { connection } of stalled) outbox.send(connection, frame(n), 'message')
+    outbox.send(healthy.connection, frame(n), 'message')
+    await settle()
+  }
+  t.equal(healthy.socket.writes.length, 50)
+  t.equal([...calls.keys()].filter((socket) => socket !== healthy.socket.socket && socket !== healthy.connection.socket).length, 0)
 })
