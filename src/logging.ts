@@ -22,11 +22,11 @@ export function scrub (text: string): string {
   return text.replace(QUERY, '?…').replace(BEARER, `Bearer ${HIDDEN}`).replace(TOKEN_LIKE, HIDDEN)
 }
 
-export interface ErrorFacts { readonly type: string, readonly message: string, readonly code?: string | number, readonly stack?: string, readonly cause?: ErrorFacts }
+export interface ErrorFacts { [name: string]: unknown, type: string, message: string, code?: string | number, stack: string, cause?: ErrorFacts }
 
 /** What is said of an error. Its own fields beyond the code are left out: libraries hang requests and headers on them. */
 export function errorFacts (error: unknown, depth = 0): ErrorFacts {
-  if (!(error instanceof Error)) return { type: typeof error, message: HIDDEN }
+  if (!(error instanceof Error)) return { type: typeof error, message: HIDDEN, stack: '' }
   const { code } = error as { code?: unknown }
   // V8 quotes the input: `Unexpected token 'x', "…" is not valid JSON`.
   const message = error instanceof SyntaxError ? 'malformed input' : scrub(error.message)
@@ -34,7 +34,7 @@ export function errorFacts (error: unknown, depth = 0): ErrorFacts {
     type: error.name,
     message,
     ...((typeof code === 'string' || typeof code === 'number') && { code }),
-    ...(error.stack !== undefined && { stack: frames(error.stack) }),
+    stack: frames(error.stack ?? ''),
     ...(error.cause !== undefined && depth < MAX_CAUSES && { cause: errorFacts(error.cause, depth + 1) })
   }
 }

@@ -67,7 +67,7 @@ t.test('an error keeps its kind, its code, its places and its causes, and nothin
   let deep = new Error('0')
   for (let at = 1; at < 10; at++) deep = new Error(String(at), { cause: deep })
   t.equal(JSON.stringify(errorFacts(deep)).match(/"message"/g)?.length, 4)
-  t.same(errorFacts('text'), { type: 'string', message: '[hidden]' })
+  t.same(errorFacts('text'), { type: 'string', message: '[hidden]', stack: '' })
   t.equal(scrub('nothing to hide'), 'nothing to hide')
   t.equal(scrub('127.0.0.1:9093 im-gateway 1.2.3'), '127.0.0.1:9093 im-gateway 1.2.3')
 })
