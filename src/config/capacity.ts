@@ -4,6 +4,8 @@
  */
 
 export const CONNECTION_BYTES = 8.2 * 1024
+/** The kernel's part of them. */
+export const KERNEL_CONNECTION_BYTES = 3.8 * 1024
 /** The process before its first connection. */
 export const BASE_BYTES = 50 * 1024 * 1024
 /** What is kept free for garbage and bursts. */

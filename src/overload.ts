@@ -1,0 +1,71 @@
+/**
+ * When new upgrades are refused [GW-OVL-1]: at the limit of connections, of event-loop delay or of memory. What is over
+ * its limit counts as over until it is clearly below again, so that neither answers nor readiness flap.
+ */
+import { KERNEL_CONNECTION_BYTES } from './config/capacity.ts'
+import type { Meter } from './ports.ts'
+
+export type OverloadReason = 'connections' | 'delay' | 'memory'
+
+/** What the process says of itself, as of its last sample. */
+export interface ProcessSample {
+  /** Mean delay of the event loop in the last sample, milliseconds. */
+  readonly eventLoopDelayMs: number
+  /** Resident memory. */
+  readonly rssBytes: number
+}
+
+export interface OverloadOptions {
+  readonly maxConnections: number
+  readonly maxEventLoopDelayMs: number
+  /** Resident memory together with what the kernel holds for the sockets. */
+  readonly maxMemoryBytes: number
+  readonly connections: () => number
+  readonly sample: () => ProcessSample
+  readonly meter: Meter
+}
+
+/** Shares of a limit below which it no longer counts as passed. */
+const DELAY_RELEASE = 0.75
+const MEMORY_RELEASE = 0.95
+const CONNECTIONS_RELEASE = 0.98
+
+export class Overload {
+  readonly #options: OverloadOptions
+  #slow = false
+  #large = false
+  #full = false
+
+  constructor (options: OverloadOptions) {
+    this.#options = options
+    options.meter.source('event_loop_delay_seconds', () => options.sample().eventLoopDelayMs / 1000)
+  }
+
+  /** Why an upgrade is to be refused now; undefined: it may go on. */
+  shouldRefuse (): OverloadReason | undefined {
+    const { connections, maxConnections } = this.#options
+    if (connections() >= maxConnections) return 'connections'
+    return this.#pressure()
+  }
+
+  /** As `shouldRefuse`, for readiness: a node that was full is ready again only once some have left. */
+  state (): OverloadReason | undefined {
+    const { connections, maxConnections } = this.#options
+    this.#full = passed(connections(), maxConnections, this.#full ? CONNECTIONS_RELEASE : 1)
+    return this.#full ? 'connections' : this.#pressure()
+  }
+
+  #pressure (): OverloadReason | undefined {
+    const { connections, maxEventLoopDelayMs, maxMemoryBytes, sample } = this.#options
+    const { eventLoopDelayMs, rssBytes } = sample()
+    this.#slow = passed(eventLoopDelayMs, maxEventLoopDelayMs, this.#slow ? DELAY_RELEASE : 1)
+    // A container is charged for the kernel's part of each socket as well.
+    this.#large = passed(rssBytes + connections() * KERNEL_CONNECTION_BYTES, maxMemoryBytes, this.#large ? MEMORY_RELEASE : 1)
+    if (this.#slow) return 'delay'
+    return this.#large ? 'memory' : undefined
+  }
+}
+
+function passed (value: number, limit: number, share: number): boolean {
+  return value >= limit * share
+}
