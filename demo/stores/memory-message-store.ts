@@ -1,7 +1,7 @@
 /** Messages in memory, for as long as the process lives. */
 import type { MessageStatus, MessageStore, NewMessage, StoredMessage } from './message-store.ts'
 
-export class MemoryStore implements MessageStore {
+export class MemoryMessageStore implements MessageStore {
   /** Each conversation's messages; the one numbered n stands at n - 1. */
   readonly #conversations = new Map<string, StoredMessage[]>()
   readonly #byId = new Map<string, StoredMessage>()
