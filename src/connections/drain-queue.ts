@@ -1,0 +1,121 @@
+/** The turns of a drain: who is told, whose turn has come, who still settles. Idle users go first. */
+import type { Clock } from '../ports.ts'
+import { encodeShutdown } from '../protocol/encode.ts'
+import type { Connection } from './connection.ts'
+import type { Outbox } from './outbox.ts'
+
+/** What the session layer does to a connection whose turn has come. */
+export interface DrainTarget {
+  /** Takes no new message from it; acks and pongs still count. */
+  stopReading (connection: Connection): void
+  /** A message of it waits, is queued or upstream, or a push waits for its ack. */
+  isBusy (connection: Connection): boolean
+  /** Closes it with 1012; its registration is deleted with it. */
+  close (connection: Connection): void
+}
+
+export interface DrainQueueOptions {
+  readonly outbox: Pick<Outbox, 'send'>
+  readonly target: DrainTarget
+  readonly clock: Clock
+  /** 0 to 1; spreads the reconnects. */
+  readonly random: () => number
+}
+
+/** What a busy connection may take to settle at its turn: as long as an ack may take by default. */
+export const SETTLE_MS = 5000
+/** Clients that are told in one call. */
+const TOLD_AT_ONCE = 2000
+/** Reconnects are spread over this time, counted from each client's own close. */
+const RECONNECT_SPREAD_MS = 1000
+/** Different waits: as many frames are built, and shared by all. */
+const RECONNECT_STEPS = 50
+
+interface Settling { readonly connection: Connection, readonly untilMs: number }
+
+export class DrainQueue {
+  readonly #options: DrainQueueOptions
+  #order: Connection[] = []
+  #told = 0
+  #turn = 0
+  #settling: Settling[] = []
+  readonly #frames = new Map<number, Buffer>()
+
+  constructor (options: DrainQueueOptions) {
+    this.#options = options
+  }
+
+  /** Connections whose turn is still to come. */
+  get waiting (): number { return this.#order.length - this.#turn }
+  get isEmpty (): boolean { return this.waiting === 0 && this.#settling.length === 0 }
+
+  /** Begins with these: those of idle users in front, so that the others have time to settle. */
+  fill (connections: readonly Connection[]): void {
+    const { target } = this.#options
+    const idle: Connection[] = []
+    const busy: Connection[] = []
+    for (const connection of connections) {
+      if (connection.user.connections.some((own) => target.isBusy(own))) busy.push(connection)
+      else idle.push(connection)
+    }
+    this.#order = idle.concat(busy)
+    this.#told = this.#turn = 0
+  }
+
+  /** Sends the shutdown frame to some of those who do not have it yet. */
+  tell (): void {
+    const until = Math.min(this.#order.length, this.#told + TOLD_AT_ONCE)
+    for (; this.#told < until; this.#told++) this.#options.outbox.send(this.#order[this.#told] as Connection, this.#frame(), 'shutdown')
+  }
+
+  /** Gives at most `count` connections their turn; nobody is closed before it was told. A busy one may settle until then, monotonic milliseconds. Returns how many had it. */
+  takeTurns (count: number, settleUntilMs: number): number {
+    const { target } = this.#options
+    let taken = 0
+    for (; taken < count && this.#turn < this.#told; this.#turn++) {
+      const connection = this.#order[this.#turn] as Connection
+      if (isGone(connection)) continue
+      taken++
+      target.stopReading(connection)
+      if (target.isBusy(connection)) this.#settling.push({ connection, untilMs: settleUntilMs })
+      else target.close(connection)
+    }
+    return taken
+  }
+
+  /** Closes those at their turn that have settled, or had their time. */
+  closeSettled (): void {
+    const { target, clock } = this.#options
+    const now = clock.monotonicMs()
+    this.#settling = this.#settling.filter(({ connection, untilMs }) => {
+      if (isGone(connection)) return false
+      if (now < untilMs && target.isBusy(connection)) return true
+      target.close(connection)
+      return false
+    })
+  }
+
+  /** Ends: those whose turn had come are closed, the others are left alone. */
+  abandon (): void {
+    for (const { connection } of this.#settling) if (!isGone(connection)) this.#options.target.close(connection)
+    this.#settling = []
+    this.#order = []
+    this.#told = this.#turn = 0
+  }
+
+  /** Each client's wait is random; the bytes are shared by all that have the same. */
+  #frame (): Buffer {
+    const { clock, random } = this.#options
+    const waitMs = Math.floor(random() * RECONNECT_STEPS) * (RECONNECT_SPREAD_MS / RECONNECT_STEPS)
+    let frame = this.#frames.get(waitMs)
+    if (frame === undefined) {
+      frame = encodeShutdown(waitMs, clock.unixMs())
+      this.#frames.set(waitMs, frame)
+    }
+    return frame
+  }
+}
+
+function isGone (connection: Connection): boolean {
+  return connection.state === 'closing' || connection.state === 'closed'
+}

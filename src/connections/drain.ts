@@ -1,0 +1,182 @@
+/**
+ * Empties the node without a storm [GW-END-1]: readiness fails, then upgrades are refused, every client is told, and the
+ * connections are closed one after the other over the time there is. At its turn a connection is no longer read, what it
+ * sent and what waits for it settles, then it closes. Whoever is told that a close comes is served until it does.
+ */
+import type { Logger, Timer } from '../ports.ts'
+import { DrainQueue, SETTLE_MS, type DrainQueueOptions } from './drain-queue.ts'
+import type { Hub } from './hub.ts'
+
+export type { DrainTarget } from './drain-queue.ts'
+
+export interface DrainOptions extends DrainQueueOptions {
+  readonly hub: Hub
+  readonly logger: Logger
+  readonly health: { draining (): void, serving (): void }
+}
+
+export interface DrainTimes {
+  /** Between failing readiness and refusing upgrades. */
+  readonly delayMs: number
+  /** For all of it: the delay, and what the owner does after the last close, included. */
+  readonly timeoutMs: number
+}
+
+/** `held`: empty, and upgrades stay refused until the drain is cancelled or the process ends. */
+export type DrainPhase = 'off' | 'delay' | 'closing' | 'held'
+
+export interface DrainProgress {
+  readonly phase: DrainPhase
+  /** Connections that were told. */
+  readonly total: number
+  readonly closed: number
+  readonly remaining: number
+  /** Unix milliseconds; absent while there is no drain. */
+  readonly startedAt?: number
+  readonly deadlineAt?: number
+}
+
+const TICK_MS = 50
+/** Of a long drain this much is left for the last acks, the close time-outs and the owner; of a short one a third. */
+const RESERVE_MS = 20_000
+const RESERVE_SHARE = 1 / 3
+/** Slower than this helps nobody: a node with few clients is done in a moment. */
+export const MIN_CLOSES_PER_SECOND = 100
+
+export class Drain {
+  readonly #options: DrainOptions
+  readonly #queue: DrainQueue
+  #phase: DrainPhase = 'off'
+  #timer: Timer | undefined
+  #startedAtMs = 0
+  #startedAtUnixMs = 0
+  #closingAtMs = 0
+  #deadlineMs = 0
+  #tickedAtMs = 0
+  /** Fractions of a close that are saved up for the next tick. */
+  #credit = 0
+  #total = 0
+  #whenEmpty: Array<() => void> = []
+
+  constructor (options: DrainOptions) {
+    this.#options = options
+    this.#queue = new DrainQueue(options)
+  }
+
+  /** Upgrades are to be refused with SERVER_SHUTDOWN. */
+  get refusesUpgrades (): boolean { return this.#phase === 'closing' || this.#phase === 'held' }
+
+  get progress (): DrainProgress {
+    const remaining = this.#options.hub.connectionCount
+    if (this.#phase === 'off') return { phase: 'off', total: 0, closed: 0, remaining }
+    return {
+      phase: this.#phase,
+      total: this.#total,
+      closed: Math.max(0, this.#total - remaining),
+      remaining,
+      startedAt: this.#startedAtUnixMs,
+      deadlineAt: Math.round(this.#startedAtUnixMs + this.#deadlineMs - this.#startedAtMs)
+    }
+  }
+
+  /** Starts, or joins a drain under way, whose deadline then is the earlier one. Resolves when the node is empty or the drain is cancelled. */
+  start (times: DrainTimes): Promise<void> {
+    const { clock, hub, health, logger } = this.#options
+    const now = clock.monotonicMs()
+    if (this.#phase === 'held') return Promise.resolve()
+    if (this.#phase === 'off') {
+      this.#phase = 'delay'
+      this.#startedAtMs = now
+      this.#startedAtUnixMs = clock.unixMs()
+      this.#deadlineMs = now + times.timeoutMs
+      this.#total = hub.connectionCount
+      health.draining()
+      logger.info({ connections: hub.connectionCount, ...times }, 'drain started')
+      this.#closeIn(times.delayMs)
+    } else {
+      this.#hasten(now, times)
+    }
+    return new Promise((resolve) => { this.#whenEmpty.push(resolve) })
+  }
+
+  /** Takes clients again. Those whose turn had come already are still closed. */
+  cancel (): void {
+    if (this.#phase === 'off') return
+    const { clock, health, logger } = this.#options
+    if (this.#timer !== undefined) clock.clearTimer(this.#timer)
+    this.#queue.abandon()
+    this.#phase = 'off'
+    health.serving()
+    logger.info({}, 'drain cancelled')
+    this.#settle()
+  }
+
+  #hasten (now: number, times: DrainTimes): void {
+    const { clock } = this.#options
+    this.#deadlineMs = Math.min(this.#deadlineMs, now + times.timeoutMs)
+    if (this.#phase !== 'delay' || this.#timer === undefined || now + times.delayMs >= this.#closingAtMs) return
+    clock.clearTimer(this.#timer)
+    this.#closeIn(times.delayMs)
+  }
+
+  #closeIn (delayMs: number): void {
+    const { clock } = this.#options
+    this.#closingAtMs = clock.monotonicMs() + delayMs
+    this.#timer = clock.setTimer(() => { this.#beginClosing() }, delayMs)
+  }
+
+  #beginClosing (): void {
+    this.#phase = 'closing'
+    this.#total = 0
+    this.#credit = 0
+    this.#tickedAtMs = this.#options.clock.monotonicMs()
+    this.#tick()
+  }
+
+  #tick (): void {
+    const { clock, hub } = this.#options
+    const now = clock.monotonicMs()
+    // Nobody is left of those who had a turn: whoever is here had passed the door before it closed.
+    if (this.#queue.isEmpty && hub.connectionCount > 0) {
+      this.#total += hub.connectionCount
+      this.#queue.fill(hub.all)
+    }
+    this.#queue.tell()
+    this.#queue.closeSettled()
+    // A stall of the loop is not made up for in one go: the rate that was promised stands.
+    this.#credit += this.#closesPerMs(now) * Math.min(now - this.#tickedAtMs, 2 * TICK_MS)
+    this.#tickedAtMs = now
+    this.#credit -= this.#queue.takeTurns(Math.floor(this.#credit), Math.min(now + SETTLE_MS, this.#deadlineMs - this.#reserveMs / 2))
+    if (this.#queue.waiting === 0) this.#credit = 0
+    if (hub.connectionCount === 0) {
+      this.#end()
+      return
+    }
+    this.#timer = clock.setTimer(() => { this.#tick() }, TICK_MS)
+  }
+
+  /** What is left to close over what is left of the window. */
+  #closesPerMs (now: number): number {
+    const leftMs = this.#deadlineMs - this.#reserveMs - now
+    return Math.max(MIN_CLOSES_PER_SECOND / 1000, this.#queue.waiting / Math.max(leftMs, TICK_MS))
+  }
+
+  get #reserveMs (): number {
+    return Math.min(RESERVE_MS, (this.#deadlineMs - this.#startedAtMs) * RESERVE_SHARE)
+  }
+
+  #end (): void {
+    const { clock, logger } = this.#options
+    this.#phase = 'held'
+    this.#timer = undefined
+    this.#queue.abandon()
+    logger.info({ connections: this.#total, tookMs: Math.round(clock.monotonicMs() - this.#startedAtMs) }, 'drained')
+    this.#settle()
+  }
+
+  #settle (): void {
+    const waiting = this.#whenEmpty
+    this.#whenEmpty = []
+    for (const resolve of waiting) resolve()
+  }
+}
