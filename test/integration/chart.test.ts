@@ -1,0 +1,165 @@
+import t from 'tap'
+import { execFileSync, spawnSync } from 'node:child_process'
+import { join } from 'node:path'
+import { parseAllDocuments } from 'yaml'
+import { loadConfig } from '../../src/config.ts'
+
+interface KubernetesObject { readonly kind: string, readonly metadata: { readonly name: string } }
+interface Service extends KubernetesObject { readonly spec: { readonly clusterIP?: string, readonly type?: string, readonly selector: Labels, readonly ports: { readonly name: string, readonly port: number, readonly targetPort: string }[] } }
+interface ConfigMap extends KubernetesObject { readonly data: Readonly<Record<string, string>> }
+type Labels = Readonly<Record<string, string>>
+interface Probe { readonly httpGet: { readonly path: string, readonly port: string } }
+interface Container {
+  readonly image: string
+  readonly command?: unknown
+  readonly env: { readonly name: string, readonly value?: string, readonly valueFrom?: { readonly fieldRef: { readonly fieldPath: string } } }[]
+  readonly envFrom: { readonly configMapRef: { readonly name: string } }[]
+  readonly ports: { readonly name: string, readonly containerPort: number }[]
+  readonly volumeMounts: { readonly name: string, readonly mountPath: string, readonly readOnly: boolean }[]
+  readonly lifecycle: { readonly preStop: unknown }
+  readonly startupProbe: Probe
+  readonly livenessProbe: Probe
+  readonly readinessProbe: Probe
+  readonly securityContext: unknown
+  readonly resources: { readonly limits: Labels }
+}
+interface Deployment extends KubernetesObject {
+  readonly spec: {
+    readonly replicas: number
+    readonly strategy: { readonly rollingUpdate: unknown }
+    readonly selector: { readonly matchLabels: Labels }
+    readonly template: {
+      readonly metadata: { readonly labels: Labels, readonly annotations: Labels }
+      readonly spec: {
+        readonly containers: Container[]
+        readonly terminationGracePeriodSeconds: number
+        readonly securityContext: { readonly runAsNonRoot: boolean, readonly runAsUser: number }
+        readonly automountServiceAccountToken: boolean
+        readonly volumes: { readonly name: string, readonly secret: { readonly secretName: string, readonly items: { readonly key: string, readonly path: string }[] } }[]
+      }
+    }
+  }
+}
+
+const root = join(import.meta.dirname, '..', '..')
+const bin = execFileSync('bash', [join(root, 'scripts/tools.sh'), 'helm'], { encoding: 'utf8', timeout: 900_000 }).trim()
+const chart = join(root, 'charts/im-gateway')
+const ADDRESSES = [
+  'services.auth=auth.chat.svc:9090', 'services.im=dns:///im.chat.svc:9090', 'services.user=user.chat.svc:9090',
+  'services.etcd=http://etcd-0.etcd:2379\\,http://etcd-1.etcd:2379', 'services.kafka=kafka-0.kafka:9092\\,kafka-1.kafka:9092', 'services.redis=redis:6379'
+]
+
+function helm (args: readonly string[]): { readonly code: number | null, readonly output: string, readonly words: string } {
+  const { status, stdout, stderr } = spawnSync(join(bin, 'helm'), args, { encoding: 'utf8', timeout: 30_000 })
+  return { code: status, output: stdout, words: stderr }
+}
+
+function template (...settings: string[]): ReturnType<typeof helm> {
+  return helm(['template', 'chat', chart, '--kube-version', '1.34.0', ...settings.flatMap((setting) => ['--set', setting])])
+}
+
+function objects (output: string): KubernetesObject[] {
+  return parseAllDocuments(output).map((document) => {
+    if (document.errors.length > 0) throw new Error(String(document.errors[0]))
+    return document.toJS() as KubernetesObject
+  })
+}
+
+function find<T extends KubernetesObject> (output: string, kind: string, name: string): T {
+  const found = objects(output).find((object) => object.kind === kind && object.metadata.name === name)
+  if (found === undefined) throw new Error(`no ${kind} ${name}`)
+  return found as T
+}
+
+t.test('The chart is clean for helm and renders a Deployment, two Services and a ConfigMap', async (t) => {
+  const lint = helm(['lint', '--strict', chart, ...ADDRESSES.flatMap((setting) => ['--set', setting])])
+  t.equal(lint.code, 0, lint.output + lint.words)
+  const { code, output, words } = template(...ADDRESSES)
+  t.equal(code, 0, words)
+  t.same(objects(output).map(({ kind, metadata }) => `${kind} ${metadata.name}`).sort(), ['ConfigMap chat-im-gateway', 'Deployment chat-im-gateway', 'Service chat-im-gateway', 'Service chat-im-gateway-grpc'])
+
+  const deployment = find<Deployment>(output, 'Deployment', 'chat-im-gateway')
+  const ws = find<Service>(output, 'Service', 'chat-im-gateway')
+  const grpc = find<Service>(output, 'Service', 'chat-im-gateway-grpc')
+  t.match(ws.spec, { type: 'ClusterIP', ports: [{ name: 'ws', port: 8080, targetPort: 'ws' }] })
+  t.match(grpc.spec, { clusterIP: 'None', ports: [{ name: 'grpc', port: 9093, targetPort: 'grpc' }] })
+  for (const selector of [ws.spec.selector, grpc.spec.selector, deployment.spec.selector.matchLabels]) {
+    t.match(deployment.spec.template.metadata.labels, selector)
+  }
+})
+
+t.test('The Deployment has three pods without rights that leave in order', async (t) => {
+  const { spec } = find<Deployment>(template(...ADDRESSES).output, 'Deployment', 'chat-im-gateway')
+  const pod = spec.template.spec
+  const [container] = pod.containers as [Container]
+  t.equal(spec.replicas, 3)
+  t.same(spec.strategy.rollingUpdate, { maxUnavailable: 0, maxSurge: 1 })
+  t.equal(container.image, 'im-gateway:0.1.0')
+  t.equal(container.command, undefined, 'the image says what runs')
+  t.match(container.ports, [{ name: 'ws', containerPort: 8080 }, { name: 'grpc', containerPort: 9093 }])
+
+  t.equal(pod.terminationGracePeriodSeconds, 120)
+  t.same(container.lifecycle.preStop, { sleep: { seconds: 10 } }, 'the native sleep, for the image needs no shell')
+  t.match(pod.securityContext, { runAsNonRoot: true, runAsUser: 1000, seccompProfile: { type: 'RuntimeDefault' } })
+  t.same(container.securityContext, { allowPrivilegeEscalation: false, readOnlyRootFilesystem: true, capabilities: { drop: ['ALL'] } })
+  t.equal(pod.automountServiceAccountToken, false)
+  t.same(Object.keys(container.resources.limits), ['memory'], 'a CPU limit would stall every connection of the pod')
+
+  t.equal(container.startupProbe.httpGet.path, '/healthz')
+  t.equal(container.livenessProbe.httpGet.path, '/healthz')
+  t.equal(container.readinessProbe.httpGet.path, '/readyz')
+  for (const probe of [container.startupProbe, container.livenessProbe, container.readinessProbe]) t.equal(probe.httpGet.port, 'ws')
+})
+
+t.test('The pod knows its name and address, and its secrets are files', async (t) => {
+  const { output } = template(...ADDRESSES, 'secrets.keys={GRPC_AUTH_TOKEN,JWT_SECRET}', 'secrets.name=chat')
+  const { spec } = find<Deployment>(output, 'Deployment', 'chat-im-gateway')
+  const [container] = spec.template.spec.containers as [Container]
+  t.same(container.env, [
+    { name: 'GATEWAY_NODE_ID', valueFrom: { fieldRef: { fieldPath: 'metadata.name' } } },
+    { name: 'POD_IP', valueFrom: { fieldRef: { fieldPath: 'status.podIP' } } },
+    { name: 'GRPC_ADVERTISE_ADDR', value: '$(POD_IP):9093' },
+    { name: 'GRPC_AUTH_TOKEN_FILE', value: '/etc/im-gateway/secrets/GRPC_AUTH_TOKEN' },
+    { name: 'JWT_SECRET_FILE', value: '/etc/im-gateway/secrets/JWT_SECRET' }
+  ])
+  t.same(container.envFrom, [{ configMapRef: { name: 'chat-im-gateway' } }])
+  t.same(container.volumeMounts, [{ name: 'secrets', mountPath: '/etc/im-gateway/secrets', readOnly: true }])
+  const [volume] = spec.template.spec.volumes
+  t.equal(volume?.secret.secretName, 'chat')
+  t.same(volume?.secret.items, [{ key: 'GRPC_AUTH_TOKEN', path: 'GRPC_AUTH_TOKEN' }, { key: 'JWT_SECRET', path: 'JWT_SECRET' }])
+})
+
+t.test('The gateway accepts the configuration that the chart gives it, and a change of it is a rollout', async (t) => {
+  const { output } = template(...ADDRESSES, 'secrets.keys={GRPC_AUTH_TOKEN,JWT_SECRET}', 'config.MAX_CONNECTIONS=30000', 'config.LOG_LEVEL=warn', 'config.ALLOW_QUERY_TOKEN=false')
+  const { data } = find<ConfigMap>(output, 'ConfigMap', 'chat-im-gateway')
+  const { spec } = find<Deployment>(output, 'Deployment', 'chat-im-gateway')
+  const [container] = spec.template.spec.containers as [Container]
+  const pod: Record<string, string> = { ...data }
+  for (const { name, value } of container.env) pod[name] = (value ?? (name === 'POD_IP' ? '10.1.2.3' : 'chat-im-gateway-0')).replace('$(POD_IP)', '10.1.2.3')
+  const secret = 'x'.repeat(40)
+  const probe = { hostName: () => 'pod', memoryLimitBytes: () => 1280 * 1024 * 1024, openFilesLimit: () => 1_048_576, readFile: () => `${secret}\n` }
+  const config = loadConfig(pod, { requireServices: true, probe })
+  t.equal(config.node.nodeId, 'chat-im-gateway-0')
+  t.equal(config.grpc.advertiseAddr, '10.1.2.3:9093')
+  t.equal(config.grpc.authToken, secret)
+  t.equal(config.limits.maxConnections, 30_000)
+  t.equal(data['DRAIN_TIMEOUT'], '90s')
+  t.equal(data['GRACE_PERIOD'], '120s')
+
+  const checksum = (text: string): string | undefined => find<Deployment>(text, 'Deployment', 'chat-im-gateway').spec.template.metadata.annotations['checksum/config']
+  t.ok(checksum(output))
+  t.not(checksum(output), checksum(template(...ADDRESSES, 'config.LOG_LEVEL=info').output))
+})
+
+t.test('What would be a pod that does not start is refused by name', async (t) => {
+  for (const name of ['auth', 'im', 'user', 'etcd', 'kafka', 'redis']) {
+    const { code, words } = template(...ADDRESSES.filter((setting) => !setting.startsWith(`services.${name}=`)))
+    t.not(code, 0)
+    t.match(words, `services.${name}: `)
+  }
+  t.equal(template(...ADDRESSES.slice(1), 'config.AUTH_MODE=local').code, 0, 'no Auth Service with AUTH_MODE=local')
+  t.match(template(...ADDRESSES, 'secrets.keys={JWT_SECRET}').words, /secrets\.keys: callers of the gRPC port/)
+  t.match(template(...ADDRESSES, 'shutdown.drainTimeoutSeconds=110').words, /gracePeriodSeconds must exceed/)
+  t.match(template(...ADDRESSES, 'config.WS_PORT=81').words, /config\.WS_PORT: the chart sets it/)
+  t.match(template(...ADDRESSES, 'config.GRPC_AUTH_TOKEN=x').words, /config\.GRPC_AUTH_TOKEN: it is among secrets\.keys/)
+})
