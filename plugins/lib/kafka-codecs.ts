@@ -1,0 +1,129 @@
+/**
+ * Decompression of Kafka's record batches: gzip by Node, snappy, lz4 and zstd by libraries without native parts. What a
+ * batch may grow to is bounded; one that is broken or grows past that is passed over, for else its partition would stop there for good.
+ */
+import { promisify } from 'node:util'
+import { gzip, gunzip } from 'node:zlib'
+import kafkajs from 'kafkajs'
+import { Decompress } from 'fzstd'
+import * as lz4 from 'lz4js'
+import snappy from 'snappyjs'
+
+const { CompressionCodecs, CompressionTypes } = kafkajs
+
+/** A batch is at most 1 MB compressed by Kafka's default; more than this is a bomb, not text. */
+export const MAX_INFLATED_BYTES = 32 * 1024 * 1024
+
+type Inflate = (compressed: Buffer, maxBytes: number) => Buffer | Promise<Buffer>
+
+/** What the library asks of a codec. */
+export interface Codec {
+  compress (encoder: { readonly buffer: Buffer }): Promise<Buffer>
+  decompress (compressed: Buffer): Promise<Buffer>
+}
+
+const inflateGzip = promisify<Buffer, { maxOutputLength: number }, Buffer>(gunzip)
+const deflateGzip = promisify<Buffer, Buffer>(gzip)
+
+/** xerial's framing, which Java's clients write: magic, two versions, then blocks with their lengths before them. */
+const XERIAL_MAGIC = Buffer.from([0x82, 0x53, 0x4e, 0x41, 0x50, 0x50, 0x59, 0])
+const XERIAL_HEADER_BYTES = 16
+
+export const inflateSnappy: Inflate = (compressed, maxBytes) => {
+  if (!compressed.subarray(0, XERIAL_MAGIC.length).equals(XERIAL_MAGIC)) return snappy.uncompress(compressed, maxBytes)
+  const blocks: Buffer[] = []
+  let total = 0
+  for (let at = XERIAL_HEADER_BYTES; at < compressed.length;) {
+    const length = compressed.readInt32BE(at)
+    at += 4
+    if (length <= 0 || at + length > compressed.length) throw new RangeError('a snappy block is longer than its batch')
+    const block = snappy.uncompress(compressed.subarray(at, at + length), maxBytes - total)
+    blocks.push(block)
+    total += block.length
+    at += length
+  }
+  return Buffer.concat(blocks, total)
+}
+
+export const inflateLz4: Inflate = (compressed, maxBytes) => {
+  // Blocks times their greatest size: at most one block too much, and known before any work is done.
+  const bound = lz4.decompressBound(compressed) as unknown as number
+  if (!(bound >= 0 && bound <= maxBytes)) throw new RangeError(`a batch grows past ${maxBytes} bytes`)
+  const target = Buffer.allocUnsafe(bound)
+  const length = lz4.decompressFrame(compressed, target)
+  // Writes past the end go nowhere: the frame said less than it had.
+  if (length > bound) throw new RangeError('an lz4 frame is longer than it says')
+  return target.subarray(0, length)
+}
+
+export const inflateZstd: Inflate = (compressed, maxBytes) => {
+  const chunks: Uint8Array[] = []
+  let total = 0
+  const stream = new Decompress((chunk) => {
+    total += chunk.length
+    if (total > maxBytes) throw new RangeError(`a batch grows past ${maxBytes} bytes`)
+    chunks.push(chunk)
+  })
+  stream.push(compressed, true)
+  return Buffer.concat(chunks, total)
+}
+
+const CODECS: ReadonlyArray<[type: number, inflate: Inflate, deflate: (data: Buffer) => Buffer | Promise<Buffer>]> = [
+  [CompressionTypes.GZIP, (compressed, maxOutputLength) => inflateGzip(compressed, { maxOutputLength }), deflateGzip],
+  [CompressionTypes.Snappy, inflateSnappy, (data) => snappy.compress(data)],
+  [CompressionTypes.LZ4, inflateLz4, (data) => Buffer.from(lz4.compress(data))],
+  [CompressionTypes.ZSTD, inflateZstd, () => { throw new TypeError('zstd is only read') }]
+]
+
+/** Makes the four codecs known to the library; once per process. */
+export function installCodecs (): void {
+  for (const [type, inflate, deflate] of CODECS) {
+    const codec = codecOf(inflate, deflate)
+    ;(CompressionCodecs as Record<number, () => Codec>)[type] = () => codec
+  }
+}
+
+/** A codec that never throws for a batch it cannot read: the records become empty ones. */
+export function codecOf (inflate: Inflate, deflate: (data: Buffer) => Buffer | Promise<Buffer>, maxBytes = MAX_INFLATED_BYTES): Codec {
+  return {
+    compress: async ({ buffer }) => deflate(buffer),
+    async decompress (compressed) {
+      try {
+        return await inflate(compressed, maxBytes)
+      } catch (error) {
+        const records = recordCountBefore(compressed)
+        if (records === undefined) throw error
+        return emptyRecords(records)
+      }
+    }
+  }
+}
+
+const MAX_RECORDS = 1_000_000
+const BATCH_HEADER_BYTES = 49
+
+/** The number of records stands right before the compressed bytes in the batch that the library slices them from. */
+function recordCountBefore (compressed: Buffer): number | undefined {
+  if (compressed.byteOffset < BATCH_HEADER_BYTES) return undefined
+  const count = Buffer.from(compressed.buffer, compressed.byteOffset - 4, 4).readInt32BE()
+  return count > 0 && count <= MAX_RECORDS ? count : undefined
+}
+
+/** As many records as the batch had, each with a null key and a null value: the reader counts them as malformed and goes on. */
+function emptyRecords (count: number): Buffer {
+  const records: number[] = []
+  for (let i = 0; i < count; i++) {
+    const offset = varint(i)
+    // Length, attributes, timestamp delta, offset delta, key length -1, value length -1, no headers.
+    records.push(...varint(5 + offset.length), 0, 0, ...offset, 1, 1, 0)
+  }
+  return Buffer.from(records)
+}
+
+/** A zigzag varint of a non-negative number. */
+function varint (value: number): number[] {
+  const bytes: number[] = []
+  let rest = value * 2
+  for (; rest >= 0x80; rest = Math.floor(rest / 0x80)) bytes.push((rest & 0x7f) | 0x80)
+  return [...bytes, rest]
+}

@@ -1,0 +1,14 @@
+/** Parts of Kafka's client and its codecs that come without types. */
+declare module 'kafkajs/src/network/requestQueue/index.js' {
+  const RequestQueue: { readonly prototype: object }
+  export default RequestQueue
+}
+
+declare module 'snappyjs' {
+  const snappy: {
+    compress (data: Buffer): Buffer
+    /** Throws where the data says that it is longer than `maxLength` bytes. */
+    uncompress (data: Buffer, maxLength?: number): Buffer
+  }
+  export default snappy
+}
