@@ -5,7 +5,7 @@
 import type { Socket } from '../ports.ts'
 import type { CloseKind } from '../protocol/close-codes.ts'
 import type { SendFrame } from '../protocol/frames.ts'
-import type { PendingPush } from '../delivery/tracker.ts'
+import type { PendingList } from '../delivery/pending.ts'
 import type { SendState } from '../upstream/sender.ts'
 import type { UserEntry } from './hub.ts'
 
@@ -66,8 +66,8 @@ export class Connection {
   /** When a ping was sent because of unansweredBytes; 0: none is out. */
   probedAtMs = 0
 
-  // delivery/tracker: head of the pushes that wait for this connection's ack
-  pending: PendingPush | null = null
+  // delivery/tracker: the pushes that wait for this connection's ack; null: none
+  pending: PendingList | null = null
 
   // upstream/sender: this connection's messages that are queued or upstream
   sending: SendState | null = null
