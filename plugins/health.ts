@@ -42,5 +42,6 @@ export default fp<HealthOptions>(async function health (fastify, options) {
   })
   fastify.decorate('health', board)
   fastify.decorate('overload', overload)
+  fastify.addHook('onListen', async () => { board.serving() })
   fastify.addHook('onClose', async () => { board.stop() })
 }, { name: 'health', fastify: '5.x', dependencies: ['metrics'] })

@@ -20,6 +20,8 @@ export interface DrainTimes {
   readonly delayMs: number
   /** For all of it: the delay, and what the owner does after the last close, included. */
   readonly timeoutMs: number
+  /** The process ends after it: it cannot be called off. */
+  readonly final?: boolean
 }
 
 /** `held`: empty, and upgrades stay refused until the drain is cancelled or the process ends. */
@@ -56,6 +58,7 @@ export class Drain {
   /** Fractions of a close that are saved up for the next tick. */
   #credit = 0
   #total = 0
+  #final = false
   #whenEmpty: Array<() => void> = []
 
   constructor (options: DrainOptions) {
@@ -83,6 +86,7 @@ export class Drain {
   start (times: DrainTimes): Promise<void> {
     const { clock, hub, health, logger } = this.#options
     const now = clock.monotonicMs()
+    if (times.final === true) this.#final = true
     if (this.#phase === 'held') return Promise.resolve()
     if (this.#phase === 'off') {
       this.#phase = 'delay'
@@ -99,9 +103,10 @@ export class Drain {
     return new Promise((resolve) => { this.#whenEmpty.push(resolve) })
   }
 
-  /** Takes clients again. Those whose turn had come already are still closed. */
-  cancel (): void {
-    if (this.#phase === 'off') return
+  /** Takes clients again. Those whose turn had come already are still closed. False: the drain is final. */
+  cancel (): boolean {
+    if (this.#final) return false
+    if (this.#phase === 'off') return true
     const { clock, health, logger } = this.#options
     if (this.#timer !== undefined) clock.clearTimer(this.#timer)
     this.#queue.abandon()
@@ -109,6 +114,7 @@ export class Drain {
     health.serving()
     logger.info({}, 'drain cancelled')
     this.#settle()
+    return true
   }
 
   #hasten (now: number, times: DrainTimes): void {

@@ -1,0 +1,48 @@
+/** Owns the second HTTP listener, for operators: the public status routes and those that are its own. */
+import fastifyServer, { LogController, type FastifyInstance } from 'fastify'
+import fp from 'fastify-plugin'
+import type { AddressInfo } from 'node:net'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    admin: {
+      /** Where it listens; undefined before it does. */
+      readonly address: AddressInfo | undefined
+    }
+  }
+}
+
+export interface AdminOptions {
+  readonly host: string
+  readonly port: number
+  /** Adds the routes; `health` and `metrics` are decorated as on the main server. */
+  readonly routes: (admin: FastifyInstance) => void | Promise<void>
+}
+
+const REQUEST_TIMEOUT_MS = 5000
+const BODY_LIMIT_BYTES = 1024
+const MAX_CONNECTIONS = 64
+
+export default fp<AdminOptions>(async function admin (fastify, options) {
+  const server = fastifyServer({
+    loggerInstance: fastify.log,
+    logController: new LogController({ disableRequestLogging: true }),
+    bodyLimit: BODY_LIMIT_BYTES,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    connectionTimeout: 2 * REQUEST_TIMEOUT_MS,
+    keepAliveTimeout: REQUEST_TIMEOUT_MS,
+    forceCloseConnections: true
+  })
+  server.server.maxConnections = MAX_CONNECTIONS
+  server.decorate('health', fastify.health)
+  server.decorate('metrics', fastify.metrics)
+  await options.routes(server)
+
+  fastify.decorate('admin', {
+    get address () { return server.server.address() as AddressInfo | null ?? undefined }
+  })
+  fastify.addHook('onReady', async () => {
+    await server.listen({ host: options.host, port: options.port })
+  })
+  fastify.addHook('onClose', async () => { await server.close() })
+}, { name: 'admin', fastify: '5.x', dependencies: ['metrics', 'health'] })
