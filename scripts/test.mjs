@@ -6,7 +6,8 @@
  * Without a suite it runs all three. It installs packages, generates types and, for integration tests, starts the
  * services whose addresses the environment does not give; it stops what it started. Its last line has the totals.
  */
-import { relative } from 'node:path'
+import { existsSync } from 'node:fs'
+import { join, relative } from 'node:path'
 import { checkCoverage, clearCoverage, V8_OUTPUT } from './lib/coverage.mjs'
 import { prepare } from './lib/prepare.mjs'
 import { fail, files, root } from './lib/project.mjs'
@@ -19,6 +20,8 @@ const unknown = args.filter((arg) => arg.startsWith('-') && arg !== '--no-covera
 if (unknown.length > 0) fail(`unknown option: ${unknown.join(' ')}`, 64)
 const suites = SUITES.filter((suite) => args.includes(suite))
 const named = args.filter((arg) => !arg.startsWith('-') && !SUITES.includes(arg)).map((path) => relative(root, path))
+const absent = named.filter((path) => !existsSync(join(root, path)))
+if (absent.length > 0) fail(`no such file: ${absent.join(' ')}`, 64)
 const coverage = !args.includes('--no-coverage') && named.length === 0
 
 await prepare()

@@ -1,0 +1,80 @@
+import t, { type Test } from 'tap'
+import { spawnSync } from 'node:child_process'
+import { cpSync, mkdirSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+
+const root = join(import.meta.dirname, '..', '..')
+
+/** A folder with the project's scripts and the given files. */
+function project (t: Test, files: Readonly<Record<string, string>>): string {
+  const folder = t.testdir({})
+  cpSync(join(root, 'scripts'), join(folder, 'scripts'), { recursive: true })
+  for (const [path, text] of Object.entries(files)) {
+    mkdirSync(dirname(join(folder, path)), { recursive: true })
+    writeFileSync(join(folder, path), text)
+  }
+  return folder
+}
+
+function run (folder: string, ...args: string[]): { readonly code: number | null, readonly output: string } {
+  // What tells a child of tap that it is one must not reach the tap that a script starts.
+  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(TAP|_TAP|NODE_V8_COVERAGE)/.test(name)))
+  const { status, stdout, stderr } = spawnSync(process.execPath, args, { cwd: folder, env, encoding: 'utf8', timeout: 50_000 })
+  return { code: status, output: stdout + stderr }
+}
+
+const RULES = '# Rules\n\n- [GW-CON-1] One.\n- [GW-CON-2] Two.\n- [GW-OBS-2] Later.\n'
+const ROW = (id: string): string => `{ "id": "${id}", "file": "src/a.ts", "find": "a", "replace": "b", "test": "test/a.test.ts" }`
+
+t.test('The rules pass when each has code, a test and a mutation, and fail by name where one is missing', async (t) => {
+  const whole = {
+    'docs/behaviour.md': RULES,
+    'src/a.ts': '// [GW-CON-1]\n',
+    'plugins/b.ts': '/** [GW-CON-2] */\n',
+    'test/a.test.ts': "t.test('[GW-CON-1] works', async () => {})\nt.test(\"it works [GW-CON-2]\", async () => {})\n",
+    'test/mutations/all.json': `[${ROW('GW-CON-1')}, ${ROW('GW-CON-2')}]`
+  }
+  t.equal(run(project(t, whole), 'scripts/check-rules.mjs').code, 0)
+
+  const cases: [string, Record<string, string>, RegExp][] = [
+    ['no code', { 'plugins/b.ts': '' }, /\[GW-CON-2\] is cited nowhere/],
+    ['generated code alone', { 'plugins/b.ts': '', 'src/generated/c.ts': '// [GW-CON-2]\n' }, /\[GW-CON-2\] is cited nowhere/],
+    ['no test', { 'test/a.test.ts': "t.test('[GW-CON-1] works', async () => {})\n" }, /\[GW-CON-2\] is in the name of no test/],
+    ['a comment in a test alone', { 'test/a.test.ts': "t.test('[GW-CON-1] works', async () => {})\n// [GW-CON-2]\n" }, /\[GW-CON-2\] is in the name of no test/],
+    ['no mutation', { 'test/mutations/all.json': `[${ROW('GW-CON-1')}]` }, /\[GW-CON-2\] has no mutation/],
+    ['a rule that does not exist', { 'src/a.ts': '// [GW-CON-1] [GW-CON-9]\n' }, /\[GW-CON-9\] in src\/a\.ts is no rule/],
+    ['a rule that stands twice', { 'docs/behaviour.md': `${RULES}- [GW-CON-1] Again.\n` }, /\[GW-CON-1\] stands twice/],
+    ['no rules', { 'docs/behaviour.md': '' }, /names no rule/]
+  ]
+  for (const [name, change, words] of cases) {
+    const { code, output } = run(project(t, { ...whole, ...change }), 'scripts/check-rules.mjs')
+    t.equal(code, 1, name)
+    t.match(output, words, name)
+  }
+})
+
+t.test('The start without a build says what to do', async (t) => {
+  const { code, output } = run(project(t, {}), 'scripts/require-build.mjs')
+  t.equal(code, 1)
+  t.match(output, /npm run build/)
+  t.equal(run(project(t, { 'dist/src/main.js': '' }), 'scripts/require-build.mjs').code, 0)
+})
+
+t.test('The test runner counts, shows what failed and takes a skipped test for a failed one', async (t) => {
+  const folder = t.testdir({
+    'good.test.ts': "import t from 'tap'\nt.test('fine', async (t) => { t.equal(1, 1); t.equal(2, 2) })\n",
+    'bad.test.ts': "import t from 'tap'\nt.test('a sum that is wrong', async (t) => { t.equal(1 + 1, 3); t.ok(true) })\n",
+    'skipped.test.ts': "import t from 'tap'\nt.test('not today', { skip: true }, async () => {})\nt.ok(true)\n",
+    'broken.test.ts': 'export {}\nthrow new Error("it did not load")\n'
+  })
+  const test = (...names: string[]): ReturnType<typeof run> => run(root, 'scripts/test.mjs', 'unit', ...names.map((name) => join(folder, name)))
+  const good = test('good.test.ts')
+  t.match(good, { code: 0, output: /\n2 passed, 0 failed\n/ })
+  const all = test('good.test.ts', 'bad.test.ts', 'skipped.test.ts', 'broken.test.ts')
+  t.equal(all.code, 1)
+  t.match(all.output, /a sum that is wrong/)
+  t.match(all.output, /it did not load/)
+  t.match(all.output, /\n4 passed, 3 failed\n/)
+  t.match(run(root, 'scripts/test.mjs', 'unti'), { code: 64, output: /no such file: unti/ })
+  t.match(run(root, 'scripts/test.mjs', '--fast'), { code: 64, output: /unknown option: --fast/ })
+})
