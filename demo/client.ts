@@ -14,6 +14,8 @@ export interface ClientOptions {
   readonly deviceId?: string
   /** Whether messages that ask for it are acknowledged as they come; default true. */
   readonly autoAck?: boolean
+  /** Whether the gateway's pings are answered; default true. */
+  readonly answerPings?: boolean
   /** For each wait that names no deadline of its own; default 5,000 ms. */
   readonly timeoutMs?: number
 }
@@ -76,9 +78,9 @@ export class DemoClient {
 
   /** Resolves after `welcome`; rejects with a RefusedError where the upgrade was refused. */
   static async connect (options: ClientOptions): Promise<DemoClient> {
-    const { url, token, deviceId, timeoutMs = TIMEOUT_MS } = options
+    const { url, token, deviceId, answerPings = true, timeoutMs = TIMEOUT_MS } = options
     const address = deviceId === undefined ? url : `${url}?device_id=${encodeURIComponent(deviceId)}`
-    const socket = new WebSocket(address, SUBPROTOCOL, { headers: { authorization: `Bearer ${token}` }, handshakeTimeout: timeoutMs })
+    const socket = new WebSocket(address, SUBPROTOCOL, { headers: { authorization: `Bearer ${token}` }, handshakeTimeout: timeoutMs, autoPong: answerPings })
     const client = new DemoClient(socket, options)
     const refused = new Promise<never>((resolve, reject) => {
       socket.once('unexpected-response', (request, response) => {

@@ -1,10 +1,7 @@
 /** What the stand-in services read from and write to the gateways' registry: where users are, and whose tokens are void. */
+import { encodeRevoked, NODES, nodeKey, parseKey, parseNode, parseRoute, revokedKey, userPrefix } from '../../src/registry/records.ts'
 import type { KvStore } from '../../src/ports.ts'
 import type { Whereabouts } from './delivery.ts'
-
-const USERS = '/registry/users/'
-const NODES = '/registry/nodes/'
-const REVOKED = '/registry/revoked/'
 
 export class Directory {
   readonly #kv: KvStore
@@ -15,55 +12,52 @@ export class Directory {
 
   /** undefined: no device is connected. Rejects where the registry does not answer, or names no node that lives. */
   async locate (userId: string): Promise<Whereabouts | undefined> {
-    const prefix = `${USERS}${encodeURIComponent(userId)}/`
-    const { entries } = await this.#kv.range(prefix, { prefix: true })
-    if (entries.length === 0) return undefined
+    const { entries } = await this.#kv.range(userPrefix(userId), { prefix: true })
+    const deviceIds: string[] = []
     const devicesByNode = new Map<string, number>()
-    for (const { value } of entries) {
-      const { node } = parse(value)
-      if (typeof node === 'string') devicesByNode.set(node, (devicesByNode.get(node) ?? 0) + 1)
+    for (const { key, value } of entries) {
+      const parsed = parseKey(key)
+      const node = parseRoute(value)?.node
+      if (parsed?.kind !== 'user' || node === undefined) continue
+      deviceIds.push(parsed.deviceId)
+      devicesByNode.set(node, (devicesByNode.get(node) ?? 0) + 1)
     }
+    if (deviceIds.length === 0) return undefined
     // The node with the most devices, so that few pushes have to be forwarded; a dead node's routes outlive it for a while.
     for (const [node] of [...devicesByNode].sort(([, a], [, b]) => b - a)) {
-      const gateway = await this.#addressOf(`${NODES}${encodeURIComponent(node)}`)
-      if (gateway !== undefined) return { gateway, deviceIds: entries.map(({ key }) => decodeURIComponent(key.slice(prefix.length))) }
+      const gateway = await this.gateway(node)
+      if (gateway !== undefined) return { gateway, deviceIds }
     }
     throw new Error('no live node holds the devices of the user')
   }
 
-  /** The gRPC address of a live node; undefined where there is none. */
+  /** The gRPC address of a node; undefined where it does not live. */
+  async gateway (nodeId: string): Promise<string | undefined> {
+    const { entries } = await this.#kv.range(nodeKey(nodeId))
+    return addressIn(entries[0]?.value)
+  }
+
+  /** The gRPC address of any live node; undefined where there is none. */
   async anyGateway (): Promise<string | undefined> {
     const { entries } = await this.#kv.range(NODES, { prefix: true, limit: 1 })
     return addressIn(entries[0]?.value)
   }
 
-  /** Voids tokens issued before a moment for as long as such a token may live. */
-  async announceRevocation (userId: string, deviceId: string | undefined, beforeUnixMs: number, longestTokenMs: number): Promise<void> {
-    const leaseId = await this.#kv.grantLease(Math.ceil(longestTokenMs / 1000))
-    // `*` is no device id, so it cannot be mistaken for one.
-    const key = `${REVOKED}${encodeURIComponent(userId)}/${deviceId === undefined ? '*' : encodeURIComponent(deviceId)}`
-    const value = JSON.stringify({ before: beforeUnixMs, at: beforeUnixMs })
-    const { results } = await this.#kv.batch([{ when: [], then: { put: key, value, leaseId } }])
-    if (results[0]?.succeeded !== true) throw new Error('the revocation was not kept')
+  /** Which nodes hold devices of the user. */
+  async nodesOf (userId: string): Promise<ReadonlySet<string>> {
+    const { entries } = await this.#kv.range(userPrefix(userId), { prefix: true })
+    return new Set(entries.flatMap(({ value }) => parseRoute(value)?.node ?? []))
   }
 
-  async #addressOf (key: string): Promise<string | undefined> {
-    const { entries } = await this.#kv.range(key)
-    return addressIn(entries[0]?.value)
+  /** Voids tokens issued before a moment, for as long as such a token may live. */
+  async announceRevocation (userId: string, deviceId: string | undefined, beforeUnixMs: number, longestTokenMs: number): Promise<void> {
+    const leaseId = await this.#kv.grantLease(Math.ceil(longestTokenMs / 1000))
+    const put = revokedKey(userId, deviceId)
+    const { results } = await this.#kv.batch([{ when: [], then: { put, value: encodeRevoked({ before: beforeUnixMs, at: beforeUnixMs }), leaseId } }])
+    if (results[0]?.succeeded !== true) throw new Error('the revocation was not kept')
   }
 }
 
 function addressIn (value: string | undefined): string | undefined {
-  if (value === undefined) return undefined
-  const { grpc } = parse(value)
-  return typeof grpc === 'string' ? grpc : undefined
-}
-
-function parse (value: string): Record<string, unknown> {
-  try {
-    const parsed: unknown = JSON.parse(value)
-    return typeof parsed === 'object' && parsed !== null ? parsed as Record<string, unknown> : {}
-  } catch {
-    return {}
-  }
+  return value === undefined ? undefined : parseNode(value)?.grpc
 }
