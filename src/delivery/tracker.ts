@@ -55,11 +55,12 @@ export class Tracker {
 
   /**
    * Writes a message to a connection and waits at most `waitMs` for its ack. A message that waits there already is not
-   * written again: the new wait joins it [GW-ACK-3]. Where nothing can be written the waiter is told before this returns.
+   * written again: the new wait joins it [GW-ACK-3]. Where nothing can be written, or there is no room, the waiter is told
+   * before this returns.
    */
   push (connection: Connection, msgId: string, frame: Buffer, waitMs: number, waiter: PushWaiter): void {
     const first = connection.pending?.find(msgId)
-    if (connection.pending !== null && connection.pending.waits >= this.#maxPerConnection) {
+    if (this.#isFull(connection) || !this.hasRoom(1, frame.length)) {
       waiter.settled(connection.deviceId, 'SLOW')
       return
     }
@@ -102,6 +103,10 @@ export class Tracker {
     }
   }
 
+  #isFull (connection: Connection): boolean {
+    return connection.pending !== null && connection.pending.waits >= this.#maxPerConnection
+  }
+
   #append (push: PendingPush): void {
     push.connection.pending ??= new PendingList()
     push.connection.pending.append(push)
@@ -129,8 +134,7 @@ export class Tracker {
   #move (first: PendingPush, successor: Connection): void {
     const { msgId, frame } = first
     const inPlace = successor.pending?.find(msgId)
-    const isFull = successor.pending !== null && successor.pending.waits >= this.#maxPerConnection
-    const result = isFull ? 'slow' : inPlace === undefined ? this.#options.outbox.send(successor, frame, 'message') : 'queued'
+    const result = this.#isFull(successor) ? 'slow' : inPlace === undefined ? this.#options.outbox.send(successor, frame, 'message') : 'queued'
     if (result !== 'queued') {
       this.#settleAll(first, result === 'slow' ? 'SLOW' : 'GONE')
       return

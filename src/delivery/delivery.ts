@@ -1,0 +1,158 @@
+/**
+ * One push under way: handed to the devices that are here at once, to those on other nodes by the router. It answers when
+ * the last device has settled, or at its deadline, naming each device's outcome [GW-ACK-1].
+ */
+import { Outcome, type PushMessageResponse } from '../generated/gateway/v1/gateway.ts'
+import { GatewayError } from '../errors.ts'
+import type { Clock, Logger, Meter, Registry } from '../ports.ts'
+import type { Connection } from '../connections/connection.ts'
+import type { Hub } from '../connections/hub.ts'
+import type { DeviceOutcome, Parcel, ParcelWaiter } from './parcel.ts'
+import type { PeerNodes } from './peers.ts'
+import { Report } from './report.ts'
+import { IDLE_ENTRY, type WheelEntry } from './timer-wheel.ts'
+
+/** What is kept of a caller's deadline at each hop, for the way back. */
+export const HOP_MARGIN_MS = 250
+
+/** Who asked. Exactly one of the two is called, once; `correlation` is the asker's own number for this push. */
+export interface PushSink {
+  settled (correlation: number, response: PushMessageResponse): void
+  refused (correlation: number, error: GatewayError): void
+}
+
+/** What all deliveries share. */
+export interface DeliveryContext {
+  readonly nodeId: string
+  readonly hub: Hub
+  readonly registry: Pick<Registry, 'locate' | 'nodeAddress'>
+  readonly peers: PeerNodes
+  readonly clock: Clock
+  readonly meter: Meter
+  readonly logger: Logger
+  readonly ackTimeoutMs: number
+  /** Finds devices that are not here; `retry` those whose route was old. */
+  readonly router: { locate (delivery: Delivery): void, retry (delivery: Delivery, deviceIds: readonly string[]): void }
+  finished (delivery: Delivery): void
+}
+
+const OUTCOMES = {
+  ACKED: Outcome.OUTCOME_ACKED,
+  ACK_TIMEOUT: Outcome.OUTCOME_ACK_TIMEOUT,
+  SLOW: Outcome.OUTCOME_SLOW,
+  GONE: Outcome.OUTCOME_GONE,
+  MOVED: Outcome.OUTCOME_NOT_CONNECTED,
+  WRITTEN: Outcome.OUTCOME_WRITTEN
+} as const satisfies Record<DeviceOutcome, Outcome>
+
+export class Delivery implements ParcelWaiter, WheelEntry {
+  wheelNext: WheelEntry | null = IDLE_ENTRY.wheelNext
+  wheelPrevious: WheelEntry | null = IDLE_ENTRY.wheelPrevious
+  wheelSlot: number = IDLE_ENTRY.wheelSlot
+  wheelTick: number = IDLE_ENTRY.wheelTick
+  readonly parcel: Parcel
+  readonly report = new Report()
+  /** Devices that had their second try; null: none. */
+  retried: string[] | null = null
+  readonly #context: DeliveryContext
+  readonly #sink: PushSink
+  readonly #correlation: number
+  readonly #receivedAtMs: number
+  readonly #deadlineMs: number
+  /** Parts whose end is awaited; the start is one. */
+  #parts = 1
+  #isDone = false
+
+  /** `budgetMs`: the time until the caller's deadline. */
+  constructor (context: DeliveryContext, parcel: Parcel, budgetMs: number, sink: PushSink, correlation: number) {
+    this.parcel = parcel
+    this.#context = context
+    this.#sink = sink
+    this.#correlation = correlation
+    this.#receivedAtMs = context.clock.monotonicMs()
+    this.#deadlineMs = this.#receivedAtMs + budgetMs
+  }
+
+  /** It has answered. */
+  get isDone (): boolean { return this.#isDone }
+  /** Time since the push came. */
+  get elapsedMs (): number { return this.#context.clock.monotonicMs() - this.#receivedAtMs }
+  /** Time until the caller's deadline. */
+  get leftMs (): number { return this.#deadlineMs - this.#context.clock.monotonicMs() }
+
+  start (targets: readonly Connection[]): void {
+    const { deviceId, isLocal } = this.parcel
+    for (const target of targets) this.hand(target)
+    if (targets.length === 0 || deviceId === '') {
+      if (!isLocal) this.#context.router.locate(this)
+      else if (deviceId !== '') this.record(deviceId, Outcome.OUTCOME_NOT_CONNECTED, this.#context.nodeId)
+    }
+    this.close()
+  }
+
+  /** One more part whose end has to be awaited. */
+  open (): void {
+    this.#parts++
+  }
+
+  /** A part has ended. */
+  close (): void {
+    if (--this.#parts === 0) this.#finish()
+  }
+
+  /** To a device that is here. */
+  hand (target: Connection): void {
+    this.open()
+    this.report.expect(target.deviceId, this.#context.nodeId)
+    this.parcel.deliver(target, Math.min(this.#context.ackTimeoutMs, this.leftMs - HOP_MARGIN_MS), this)
+  }
+
+  /** A device that is here has settled. */
+  settled (deviceId: string, outcome: DeviceOutcome): void {
+    const { meter, nodeId, router } = this.#context
+    if (outcome !== 'MOVED') meter.count('push_outcomes_total', 1, outcome)
+    if (outcome === 'ACKED') meter.observe('delivery_seconds', this.elapsedMs / 1000)
+    this.record(deviceId, OUTCOMES[outcome], nodeId)
+    // Only the node that was asked first tries again: it is told NOT_CONNECTED by the others.
+    if (outcome === 'MOVED' && !this.parcel.isLocal) router.retry(this, [deviceId])
+    this.close()
+  }
+
+  record (deviceId: string, outcome: Outcome, nodeId: string, latencyMs = this.elapsedMs): void {
+    if (!this.#isDone) this.report.record(deviceId, outcome, nodeId, Math.round(latencyMs))
+  }
+
+  /** The deadline: what has not been answered by now counts as unreachable. */
+  expire (): void {
+    if (this.report.devices.length === 0) this.report.routesIncomplete = true
+    for (const { deviceId, outcome, nodeId } of this.report.devices) {
+      if (outcome !== Outcome.OUTCOME_UNSPECIFIED) continue
+      this.record(deviceId, nodeId === this.#context.nodeId ? Outcome.OUTCOME_ACK_TIMEOUT : Outcome.OUTCOME_UNREACHABLE, nodeId)
+    }
+    this.#finish()
+  }
+
+  #finish (): void {
+    if (this.#isDone) return
+    this.#isDone = true
+    this.#context.finished(this)
+    const { report, parcel } = this
+    // Nothing at all is known of the user: that is no news of being offline.
+    if (report.routesIncomplete && report.devices.length === 0 && this.#context.hub.user(parcel.userId) === undefined) {
+      this.#context.meter.count('pushes_refused_total', 1, 'UNAVAILABLE')
+      this.#sink.refused(this.#correlation, new GatewayError('SERVICE_UNAVAILABLE', { detail: 'the registry does not answer and nothing is known of the user' }))
+      return
+    }
+    if (!parcel.isLocal) this.#countUnreached()
+    this.#sink.settled(this.#correlation, report.response())
+  }
+
+  /** Counted where the push came in, and once: another node's NOT_CONNECTED may be no more than the reason for a second try. */
+  #countUnreached (): void {
+    const { meter } = this.#context
+    for (const { outcome } of this.report.devices) {
+      if (outcome === Outcome.OUTCOME_NOT_CONNECTED) meter.count('push_outcomes_total', 1, 'NOT_CONNECTED')
+      else if (outcome === Outcome.OUTCOME_UNREACHABLE) meter.count('push_outcomes_total', 1, 'UNREACHABLE')
+    }
+  }
+}
