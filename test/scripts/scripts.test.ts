@@ -23,33 +23,35 @@ function run (folder: string, ...args: string[]): { readonly code: number | null
   return { code: status, output: stdout + stderr }
 }
 
-const RULES = '# Rules\n\n- [GW-CON-1] One.\n- [GW-CON-2] Two.\n- [GW-OBS-2] Later.\n'
+// In pieces, or this file itself would cite them.
+const [ONE, TWO, NONE, LATER] = ['CON-1', 'CON-2', 'CON-9', 'OBS-2'].map((id) => `GW-${id}`) as [string, string, string, string]
+const RULES = `# Rules\n\n- [${ONE}] One.\n- [${TWO}] Two.\n- [${LATER}] Later.\n`
 const ROW = (id: string): string => `{ "id": "${id}", "file": "src/a.ts", "find": "a", "replace": "b", "test": "test/a.test.ts" }`
 
 t.test('The rules pass when each has code, a test and a mutation, and fail by name where one is missing', async (t) => {
   const whole = {
     'docs/behaviour.md': RULES,
-    'src/a.ts': '// [GW-CON-1]\n',
-    'plugins/b.ts': '/** [GW-CON-2] */\n',
-    'test/a.test.ts': "t.test('[GW-CON-1] works', async () => {})\nt.test(\"it works [GW-CON-2]\", async () => {})\n",
-    'test/mutations/all.json': `[${ROW('GW-CON-1')}, ${ROW('GW-CON-2')}]`
+    'src/a.ts': `// [${ONE}]\n`,
+    'plugins/b.ts': `/** [${TWO}] */\n`,
+    'test/a.test.ts': `t.test('[${ONE}] works', async () => {})\nt.test("it works [${TWO}]", async () => {})\n`,
+    'test/mutations/all.json': `[${ROW(ONE)}, ${ROW(TWO)}]`
   }
   t.equal(run(project(t, whole), 'scripts/check-rules.mjs').code, 0)
 
-  const cases: [string, Record<string, string>, RegExp][] = [
-    ['no code', { 'plugins/b.ts': '' }, /\[GW-CON-2\] is cited nowhere/],
-    ['generated code alone', { 'plugins/b.ts': '', 'src/generated/c.ts': '// [GW-CON-2]\n' }, /\[GW-CON-2\] is cited nowhere/],
-    ['no test', { 'test/a.test.ts': "t.test('[GW-CON-1] works', async () => {})\n" }, /\[GW-CON-2\] is in the name of no test/],
-    ['a comment in a test alone', { 'test/a.test.ts': "t.test('[GW-CON-1] works', async () => {})\n// [GW-CON-2]\n" }, /\[GW-CON-2\] is in the name of no test/],
-    ['no mutation', { 'test/mutations/all.json': `[${ROW('GW-CON-1')}]` }, /\[GW-CON-2\] has no mutation/],
-    ['a rule that does not exist', { 'src/a.ts': '// [GW-CON-1] [GW-CON-9]\n' }, /\[GW-CON-9\] in src\/a\.ts is no rule/],
-    ['a rule that stands twice', { 'docs/behaviour.md': `${RULES}- [GW-CON-1] Again.\n` }, /\[GW-CON-1\] stands twice/],
-    ['no rules', { 'docs/behaviour.md': '' }, /names no rule/]
+  const cases: [string, Record<string, string>, string][] = [
+    ['no code', { 'plugins/b.ts': '' }, `[${TWO}] is cited nowhere`],
+    ['generated code alone', { 'plugins/b.ts': '', 'src/generated/c.ts': `// [${TWO}]\n` }, `[${TWO}] is cited nowhere`],
+    ['no test', { 'test/a.test.ts': `t.test('[${ONE}] works', async () => {})\n` }, `[${TWO}] is in the name of no test`],
+    ['a comment in a test alone', { 'test/a.test.ts': `t.test('[${ONE}] works', async () => {})\n// [${TWO}]\n` }, `[${TWO}] is in the name of no test`],
+    ['no mutation', { 'test/mutations/all.json': `[${ROW(ONE)}]` }, `[${TWO}] has no mutation`],
+    ['a rule that does not exist', { 'src/a.ts': `// [${ONE}] [${NONE}]\n` }, `[${NONE}] in src/a.ts is no rule`],
+    ['a rule that stands twice', { 'docs/behaviour.md': `${RULES}- [${ONE}] Again.\n` }, `[${ONE}] stands twice`],
+    ['no rules', { 'docs/behaviour.md': '' }, 'names no rule']
   ]
   for (const [name, change, words] of cases) {
     const { code, output } = run(project(t, { ...whole, ...change }), 'scripts/check-rules.mjs')
     t.equal(code, 1, name)
-    t.match(output, words, name)
+    t.ok(output.includes(words), name, { output })
   }
 })
 
