@@ -1,0 +1,114 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { createServer, type AddressInfo } from 'node:net'
+import { fileURLToPath } from 'node:url'
+import t, { type Test } from 'tap'
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url))
+const ADDRESSES = {
+  IM_SERVICE_ADDR: 'im:1',
+  USER_SERVICE_ADDR: 'user:1',
+  AUTH_SERVICE_ADDR: 'auth:1',
+  ETCD_ENDPOINTS: 'http://etcd:1',
+  REDIS_ADDR: 'redis:1',
+  KAFKA_BROKERS: 'kafka:1',
+  WS_HOST: '127.0.0.1',
+  WS_PORT: '0',
+  GATEWAY_NODE_ID: 'gw-test'
+}
+const DEADLINE_MS = 20_000
+
+function start (t: Test, env: Record<string, string> = {}, args: readonly string[] = []) {
+  const child = spawn(process.execPath, ['--import', 'tsx', '--import', './test/helpers/fake-app-hook.mjs', 'src/main.ts', ...args], {
+    cwd: ROOT, env: { PATH: process.env.PATH, ...ADDRESSES, ...env }, stdio: ['ignore', 'pipe', 'pipe']
+  })
+  t.teardown(() => { child.kill('SIGKILL') })
+  const text = { out: '', err: '' }
+  let wake = (): void => {}
+  child.stdout.on('data', (chunk: Buffer) => { text.out += chunk.toString(); wake() })
+  child.stderr.on('data', (chunk: Buffer) => { text.err += chunk.toString(); wake() })
+  const exit = once(child, 'exit', { signal: AbortSignal.timeout(DEADLINE_MS) }).then(([code]) => code as number | null)
+  /** Resolves when the child has said it. */
+  const said = (what: string): Promise<void> => new Promise((resolve, reject) => {
+    const timer = setTimeout(() => { reject(new Error(`never said ${what}: ${text.err}${text.out}`)) }, DEADLINE_MS)
+    wake = () => {
+      if (!text.err.includes(what) && !text.out.includes(what)) return
+      clearTimeout(timer)
+      resolve()
+    }
+    wake()
+  })
+  return { child, text, exit, said, logs: () => text.out.split('\n').filter((line) => line !== '').map((line) => JSON.parse(line)) }
+}
+
+t.test('[GW-END-1] SIGTERM and SIGINT drain, close and exit with 0', async (t) => {
+  await Promise.all((['SIGTERM', 'SIGINT'] as const).map(async (signal) => {
+    const { child, exit, said, text, logs } = start(t, { DRAIN_DELAY: '2s' })
+    await said('listening gw-test')
+    child.kill(signal)
+    t.equal(await exit, 0)
+    t.match(text.err, /listening gw-test\ndrain 2000 30000\nclosed\n/)
+    t.match(logs(), [{ level: 'info', node: 'gw-test', signal, msg: 'the node ends' }, { msg: 'the node has ended' }])
+  }))
+})
+
+t.test('[GW-END-1] a second signal ends it at once, the deadline too', async (t) => {
+  const twice = start(t, { FAKE: 'drain-hangs' })
+  await twice.said('listening')
+  twice.child.kill('SIGTERM')
+  await twice.said('drain 0 30000')
+  const at = Date.now()
+  twice.child.kill('SIGTERM')
+  t.equal(await twice.exit, 1)
+  t.ok(Date.now() - at < 1000)
+  t.match(twice.logs().at(-1), { level: 'warn', msg: /second signal/ })
+
+  const late = start(t, { FAKE: 'drain-hangs', DRAIN_TIMEOUT: '1s' })
+  await late.said('listening')
+  late.child.kill('SIGTERM')
+  t.equal(await late.exit, 1)
+  t.match(late.logs().at(-1), { level: 'fatal', err: { message: 'the shutdown was not done in 1000 ms' } })
+})
+
+t.test('[GW-END-3] an uncaught error and an unhandled rejection are logged, the node drains and exits with 1', async (t) => {
+  await Promise.all(['throws', 'rejects', 'rejects-nothing'].map(async (FAKE) => {
+    const { exit, text, logs } = start(t, { FAKE })
+    t.equal(await exit, 1, FAKE)
+    t.match(text.err, /drain 0 5000\nclosed\n/)
+    t.match(logs()[0], { level: 'error', msg: 'uncaught error, the node ends', err: { message: FAKE === 'rejects-nothing' ? 'rejected without a reason' : 'unexpected' } })
+  }))
+})
+
+t.test('[GW-END-1] a signal during the start ends within a second; a start that fails exits with 1 and says why', async (t) => {
+  const hanging = start(t, { FAKE: 'start-hangs' })
+  await hanging.said('hanging')
+  const at = Date.now()
+  hanging.child.kill('SIGTERM')
+  t.equal(await hanging.exit, 0)
+  t.ok(Date.now() - at < 2000)
+
+  const failing = start(t, { FAKE: 'start-fails' })
+  t.equal(await failing.exit, 1)
+  t.match(failing.logs().at(-1), { level: 'fatal', msg: 'the node cannot start', err: { message: 'the broker is away' } })
+
+  const taken = createServer().listen(0, '127.0.0.1')
+  await once(taken, 'listening')
+  t.teardown(() => { taken.close() })
+  const busy = start(t, { WS_PORT: String((taken.address() as AddressInfo).port) })
+  t.equal(await busy.exit, 1)
+  t.match(busy.text.err, /closed/, 'what was opened is closed')
+  t.match(busy.logs().at(-1), { err: { code: 'EADDRINUSE' } })
+})
+
+t.test('the command line answers without starting anything', async (t) => {
+  const help = start(t, {}, ['--help'])
+  t.equal(await help.exit, 0)
+  t.match(help.text.out, /HEARTBEAT_INTERVAL/)
+  const unknown = start(t, {}, ['--unknown'])
+  t.equal(await unknown.exit, 64)
+  t.match(unknown.text.err, /Usage:/)
+  const faulty = start(t, { IM_SERVICE_ADDR: '', WS_PORT: 'x' })
+  t.equal(await faulty.exit, 78)
+  t.match(faulty.text.err, /WS_PORT: .*\n.*IM_SERVICE_ADDR: is required/)
+  t.equal(faulty.text.out, '')
+})
