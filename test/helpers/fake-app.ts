@@ -26,7 +26,7 @@ export async function build (config: Config): Promise<FastifyInstance> {
     say(`listening ${config.node.nodeId}`)
     if (FAKE === 'throws') setTimeout(() => { throw new Error('unexpected') }, 10)
     if (FAKE === 'rejects') void Promise.reject(new Error('unexpected'))
-    if (FAKE === 'rejects-nothing') void new Promise((_resolve, refuse: () => void) => { refuse() })
+    if (FAKE === 'rejects-nothing') void (async () => { AbortSignal.abort(null).throwIfAborted() })()
   })
   return app
 }
