@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap'
 import { spawnSync } from 'node:child_process'
-import { cpSync, mkdirSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 
 const root = join(import.meta.dirname, '..', '..')
@@ -60,6 +60,11 @@ t.test('The start without a build says what to do', async (t) => {
   t.equal(code, 1)
   t.match(output, /npm run build/)
   t.equal(run(project(t, { 'dist/src/main.js': '' }), 'scripts/require-build.mjs').code, 0)
+})
+
+t.test('The start command is replaced by node, so that a signal to npm reaches the gateway', async (t) => {
+  const { scripts } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { readonly scripts: Record<string, string> }
+  t.equal(scripts['start'], 'exec node dist/src/main.js')
 })
 
 t.test('The test runner counts, shows what failed and takes a skipped test for a failed one', async (t) => {
