@@ -27,7 +27,7 @@ function start (t: Test, env: Record<string, string> = {}, args: readonly string
   let wake = (): void => {}
   child.stdout.on('data', (chunk: Buffer) => { text.out += chunk.toString(); wake() })
   child.stderr.on('data', (chunk: Buffer) => { text.err += chunk.toString(); wake() })
-  const exit = once(child, 'exit', { signal: AbortSignal.timeout(DEADLINE_MS) }).then(([code]) => code as number | null)
+  const exit = once(child, 'close', { signal: AbortSignal.timeout(DEADLINE_MS) }).then(([code]) => code as number | null)
   /** Resolves when the child has said it. */
   const said = (what: string): Promise<void> => new Promise((resolve, reject) => {
     const timer = setTimeout(() => { reject(new Error(`never said ${what}: ${text.err}${text.out}`)) }, DEADLINE_MS)
