@@ -122,7 +122,7 @@ export function idsOf (user: string): { uid: number, gid: number } {
   return { uid, gid }
 }
 
-/** Whether any file of the image is writable by others than its owner. */
+/** Whether others than its owner may write to it. */
 export function isWritableByOthers (path: string): boolean {
   return (statSync(path).mode & 0o002) !== 0
 }
