@@ -29,7 +29,6 @@ export interface SessionsOptions {
   readonly heartbeat: Heartbeat
   readonly registry: Registry
   readonly tracker: { connectionClosed (connection: Connection, reason: 'gone' | 'slow', successor?: Connection): void }
-  readonly sender: { connectionClosed (connection: Connection): void }
 }
 
 /** What the handshake found out. */
@@ -156,14 +155,13 @@ export class Sessions implements RegistryListener {
   }
 
   #end (connection: Connection): void {
-    const { hub, meter, outbox, registry, sender, tracker, logger } = this.#options
+    const { hub, meter, outbox, registry, tracker, logger } = this.#options
     const kind = connection.closedFor as CloseKind
     connection.state = 'closing'
     hub.remove(connection)
     outbox.finish(connection)
     // Another connection of the same device takes over what waits here [GW-CON-6].
     tracker.connectionClosed(connection, kind === 'slowConsumer' ? 'slow' : 'gone', hub.device(connection.user.userId, connection.deviceId))
-    sender.connectionClosed(connection)
     connection.inbox = null
     connection.inboxBytes = 0
     meter.count('connections_closed_total', 1, CLOSE[kind].reason)

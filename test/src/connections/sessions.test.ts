@@ -23,7 +23,6 @@ function world (options: { messagesPerSecond?: number, window?: number } = {}) {
   const submitted: SendFrame[] = []
   const acked: string[] = []
   const trackerCloses: Array<{ reason: string, successor: Connection | undefined }> = []
-  const senderCloses: Connection[] = []
   const state = { inFlight: 0, auth: { ok: false, code: 'INVALID_TOKEN' } as AuthResult | Error }
   const window = options.window ?? Infinity
   const close = (connection: Connection, kind: CloseKind): void => { sessions.close(connection, kind) }
@@ -70,8 +69,7 @@ function world (options: { messagesPerSecond?: number, window?: number } = {}) {
     inbound,
     heartbeat,
     registry,
-    tracker: { connectionClosed: (_connection, reason, successor) => trackerCloses.push({ reason, successor }) },
-    sender: { connectionClosed: (connection) => senderCloses.push(connection) }
+    tracker: { connectionClosed: (_connection, reason, successor) => trackerCloses.push({ reason, successor }) }
   })
   heartbeat.start()
   const accept = (userId = 'ann', deviceId = 'phone', issuedAtMs: number | undefined = 1_000) => {
@@ -81,7 +79,7 @@ function world (options: { messagesPerSecond?: number, window?: number } = {}) {
     return { socket, connection }
   }
   const say = (connection: Connection, frame: unknown): void => { inbound.onFrame(connection, Buffer.from(typeof frame === 'string' ? frame : JSON.stringify(frame)), false) }
-  return { clock, meter, logger, hub, registry, submitted, acked, trackerCloses, senderCloses, state, sessions, inbound, outbox, accept, say }
+  return { clock, meter, logger, hub, registry, submitted, acked, trackerCloses, state, sessions, inbound, outbox, accept, say }
 }
 
 const message = (n: number, recipient = 'bob') => ({ type: 'send_msg', msg_id: `m${n}`, recipient, content: 'hi', timestamp: 1 })
@@ -203,7 +201,7 @@ t.test('an unregister that fails is logged, not lost', async (t) => {
 })
 
 t.test('a close is counted once, by its reason, whoever began it', async (t) => {
-  const { accept, sessions, meter, senderCloses } = world()
+  const { accept, sessions, meter } = world()
   const ours = accept()
   const theirs = accept('bob')
   const lost = accept('eve')
@@ -220,7 +218,6 @@ t.test('a close is counted once, by its reason, whoever began it', async (t) => 
   t.equal(meter.counted('connections_closed_total connection_lost'), 1)
   t.strictSame(ours.socket.closedWith, { code: 4403, reason: 'disconnected' })
   t.equal(theirs.socket.closedWith, undefined)
-  t.equal(senderCloses.length, 3)
 })
 
 t.test('a slow reader\'s pushes are told that it was slow [GW-OUT-1]', async (t) => {
