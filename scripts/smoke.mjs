@@ -37,6 +37,7 @@ process.once('exit', () => { try { process.kill(-gateway.pid, 'SIGKILL') } catch
 const ended = once(gateway, 'exit')
 
 const health = await until(START_TIMEOUT_MS, async () => (await fetch(`http://127.0.0.1:${wsPort}/healthz`)).status)
+if (gateway.exitCode !== null) fail(`NOT OK it ended with ${gateway.exitCode} while starting`)
 if (health !== 200) fail(`NOT OK /healthz answered ${health ?? 'nothing'} within ${START_TIMEOUT_MS / 1000} s`)
 process.stdout.write('ok /healthz answers 200\n')
 
