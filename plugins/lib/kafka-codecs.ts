@@ -75,8 +75,12 @@ const CODECS: ReadonlyArray<[type: number, inflate: Inflate, deflate: (data: Buf
   [CompressionTypes.ZSTD, inflateZstd, () => { throw new TypeError('zstd is only read') }]
 ]
 
+let installed = false
+
 /** Makes the four codecs known to the library; once per process. */
 export function installCodecs (): void {
+  if (installed) return
+  installed = true
   for (const [type, inflate, deflate] of CODECS) {
     const codec = codecOf(inflate, deflate)
     ;(CompressionCodecs as Record<number, () => Codec>)[type] = () => codec

@@ -57,6 +57,15 @@ export function deferred (): { promise: Promise<void>, resolve: () => void, reje
   return { promise, resolve, reject }
 }
 
+/** Asks again and again, for what has no event; rejects after `patienceMs`. */
+export async function eventually (holds: () => boolean | Promise<boolean>, patienceMs: number): Promise<void> {
+  const deadlineMs = performance.now() + patienceMs
+  while (!await holds()) {
+    if (performance.now() > deadlineMs) throw new Error(`waited ${patienceMs} ms in vain`)
+    await new Promise((resolve) => { setTimeout(resolve, 20) })
+  }
+}
+
 /** Runs the suite. `withWorld` gives each test a fresh world and ends it. */
 export function busConformance (name: string, withWorld: (run: (world: BusWorld) => Promise<void>) => Promise<void>): void {
   const test = (title: string, run: (t: Test, world: BusWorld) => Promise<void>): void => {

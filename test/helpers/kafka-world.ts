@@ -4,7 +4,7 @@ import kafkajs, { type Admin, type CompressionTypes, type Producer } from 'kafka
 import { systemClock } from '../../src/embedded/system-clock.ts'
 import type { Topic } from '../../src/ports.ts'
 import { KafkaBus, consumerGroup, type KafkaBusOptions, type TopicNames } from '../../plugins/lib/kafka-bus.ts'
-import { openKafka, type KafkaClientOptions } from '../../plugins/lib/kafka-client.ts'
+import { openKafka, type KafkaClient, type KafkaClientOptions } from '../../plugins/lib/kafka-client.ts'
 import { FakeHealth, FakeLogger, FakeMeter } from './fakes.ts'
 
 const { Kafka, Partitioners, logLevel } = kafkajs
@@ -15,6 +15,8 @@ export interface NodeUnderTest {
   readonly health: FakeHealth
   readonly logger: FakeLogger
   readonly groupId: string
+  /** Opens a client as the bus does. */
+  readonly open: () => KafkaClient
 }
 
 export class KafkaWorld {
@@ -41,18 +43,20 @@ export class KafkaWorld {
     return this
   }
 
-  async createTopics (partitions: number, names: readonly string[] = Object.values(this.topics)): Promise<void> {
-    await this.admin.createTopics({ topics: names.map((topic) => ({ topic, numPartitions: partitions })), waitForLeaders: true })
+  async createTopics (partitions: number, names: readonly string[] = Object.values(this.topics), config: Record<string, string> = {}): Promise<void> {
+    const configEntries = Object.entries(config).map(([name, value]) => ({ name, value }))
+    await this.admin.createTopics({ topics: names.map((topic) => ({ topic, numPartitions: partitions, configEntries })), waitForLeaders: true })
   }
 
   /** A node that has not been started. */
   node (changes: Partial<KafkaBusOptions & KafkaClientOptions> = {}): NodeUnderTest {
     const [meter, health, logger] = [new FakeMeter(), new FakeHealth(), new FakeLogger()]
     const groupId = consumerGroup('im-gateway-test', 'node-1', randomUUID().slice(0, 8))
+    const open = (): KafkaClient => openKafka({ brokers: this.#brokers, clientId: 'node-1', tls: undefined, sasl: undefined, clock: systemClock, logger, ...changes })
     const bus = new KafkaBus({
       groupId,
       topics: this.topics,
-      open: () => openKafka({ brokers: this.#brokers, clientId: 'node-1', tls: undefined, sasl: undefined, clock: systemClock, logger, ...changes }),
+      open,
       minBytes: 1,
       maxBytes: 10 * 1024 * 1024,
       maxWaitMs: 200,
@@ -66,7 +70,7 @@ export class KafkaWorld {
       ...changes
     })
     this.#buses.push(bus)
-    return { bus, meter, health, logger, groupId }
+    return { bus, meter, health, logger, groupId, open }
   }
 
   async produce (topic: Topic, key: string | null, value: string | Buffer | null, headers: Record<string, string> = {}, compression?: CompressionTypes, aheadMs = 0): Promise<{ partition: number, offset: string }> {
