@@ -1,12 +1,11 @@
 /** The process: command line, start, signals, exit code. 0: ended as asked; 1: failed or not in time; 64 and 78 are of the command line. */
 import closeWithGrace from 'close-with-grace'
-import { pino } from 'pino'
+import { openLog, type Log } from '../plugins/lib/log-stream.ts'
 import { build } from './app.ts'
 import { command } from './cli.ts'
 import type { Config } from './config.ts'
 import { systemClock } from './embedded/system-clock.ts'
 import { Lifecycle, type Running } from './lifecycle.ts'
-import { loggingOptions } from './logging.ts'
 
 /** Handlers for these would keep a broken process alive (signal(7)), or end a healthy one that has nothing to do for a moment. */
 const LEFT_ALONE = ['SIGILL', 'SIGTRAP', 'SIGABRT', 'SIGBUS', 'SIGFPE', 'SIGSEGV', 'SIGUSR2', 'beforeExit'] as const
@@ -21,7 +20,7 @@ if (asked.kind === 'run') {
 }
 
 async function run (config: Config): Promise<void> {
-  const logger = pino(loggingOptions({ level: config.log.level, nodeId: config.node.nodeId }))
+  const { logger, flush } = openLog({ level: config.log.level, nodeId: config.node.nodeId })
   const lifecycle = new Lifecycle({ clock: systemClock, logger, drainDelayMs: config.drain.delayMs, drainTimeoutMs: config.drain.timeoutMs })
 
   closeWithGrace({
@@ -38,21 +37,24 @@ async function run (config: Config): Promise<void> {
     } catch (error) {
       logger.fatal({ err: error }, 'the node did not end as it should')
       throw error
+    } finally {
+      await flush()
     }
     if (failure !== undefined) throw failure
   })
 
   try {
-    await lifecycle.start(() => open(config))
+    await lifecycle.start(() => open(config, logger))
   } catch (error) {
     logger.fatal({ err: error }, 'the node cannot start')
+    await flush()
     process.exit(1)
   }
 }
 
 /** Builds and listens; what was opened is closed where the start fails. */
-async function open (config: Config): Promise<Running> {
-  const app = await build(config)
+async function open (config: Config, logger: Log['logger']): Promise<Running> {
+  const app = await build(config, { logger })
   try {
     await app.listen({ host: config.ws.host, port: config.ws.port })
   } catch (error) {
