@@ -1,0 +1,70 @@
+/** Stands before every call: refuses those that come too early or too late, and those whose callers are not known, before their messages are read. */
+import { ServerInterceptingCall, status, type Metadata, type ServerInterceptor } from '@grpc/grpc-js'
+import type { Meter } from '../../src/ports.ts'
+import type { Caller } from './grpc-credentials.ts'
+
+type InterceptedCall = Parameters<ServerInterceptor>[1]
+type Result = Parameters<InterceptedCall['sendStatus']>[0]
+
+export interface GrpcGuardOptions {
+  readonly isAllowed: (caller: Caller) => boolean
+  readonly meter: Meter
+  /** Path prefix of the calls that the owner ends by itself when it closes. */
+  readonly ownPrefix: string
+}
+
+/** Open to everybody and at any time: Kubernetes' probes carry no credentials. */
+const HEALTH_PREFIX = '/grpc.health.v1.Health/'
+
+export class GrpcGuard {
+  /** Calls are taken. */
+  isOpen = false
+  readonly #options: GrpcGuardOptions
+  /** Calls of other services, some of which (`Watch`) never end by themselves. */
+  readonly #others = new Set<InterceptedCall>()
+
+  constructor (options: GrpcGuardOptions) {
+    this.#options = options
+  }
+
+  readonly interceptor: ServerInterceptor = (method, call) => {
+    const isOther = !method.path.startsWith(this.#options.ownPrefix)
+    if (isOther) this.#others.add(call)
+    return new ServerInterceptingCall(call, {
+      start: (next) => {
+        next({
+          onReceiveMetadata: (metadata, pass) => {
+            const refusal = this.#refusal(method.path, metadata, call)
+            if (refusal === undefined) pass(metadata)
+            else this.#end(call, refusal)
+          },
+          onCancel: () => { this.#others.delete(call) }
+        })
+      },
+      sendStatus: (result, next) => {
+        this.#others.delete(call)
+        next(result)
+      }
+    })
+  }
+
+  /** Ends the calls of other services. */
+  endOthers (): void {
+    for (const call of this.#others) this.#end(call, { code: status.UNAVAILABLE, details: 'the node is shutting down' })
+  }
+
+  #end (call: InterceptedCall, result: Result): void {
+    this.#others.delete(call)
+    call.sendStatus(result)
+  }
+
+  #refusal (path: string, metadata: Metadata, call: InterceptedCall): Result | undefined {
+    if (path.startsWith(HEALTH_PREFIX)) return undefined
+    const { isAllowed, meter } = this.#options
+    if (!isAllowed({ metadata, certificate: call.getAuthContext().sslPeerCertificate })) {
+      meter.count('grpc_unauthenticated_total')
+      return { code: status.UNAUTHENTICATED, details: 'the caller is not known' }
+    }
+    return this.isOpen ? undefined : { code: status.UNAVAILABLE, details: 'the node takes no calls' }
+  }
+}

@@ -1,0 +1,98 @@
+/** A gRPC server with our limits, health and, where wanted, reflection. */
+import { existsSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { Server, type ServerCredentials, type ServerInterceptor, type ServiceDefinition, type UntypedServiceImplementation } from '@grpc/grpc-js'
+import { loadSync } from '@grpc/proto-loader'
+import { ReflectionService } from '@grpc/reflection'
+import { HealthImplementation, protoPath as healthProtoPath } from 'grpc-health-check'
+import type { Clock } from '../../src/ports.ts'
+import { formatHostPort } from '../../src/config/addresses.ts'
+
+export interface GrpcServerOptions {
+  readonly host: string
+  /** 0 takes a free one. */
+  readonly port: number
+  readonly credentials: ServerCredentials
+  readonly interceptors: ServerInterceptor[]
+  readonly service: ServiceDefinition
+  readonly implementation: UntypedServiceImplementation
+  /** Full name of the service, for health. */
+  readonly serviceName: string
+  /** The proto file, below `proto/`, that reflection tells of; undefined: no reflection. */
+  readonly reflect: string | undefined
+  readonly maxConnectionAgeMs: number
+  /** What streams have to end in, once their connection has reached its age. */
+  readonly maxConnectionAgeGraceMs: number
+  readonly clock: Clock
+}
+
+const MAX_STREAM_MESSAGE_BYTES = 1_048_576
+const MAX_CONCURRENT_STREAMS = 1_000
+const KEEPALIVE_TIME_MS = 30_000
+const KEEPALIVE_TIMEOUT_MS = 10_000
+
+export class GrpcServer {
+  readonly #options: GrpcServerOptions
+  readonly #server: Server
+  readonly #health: HealthImplementation
+
+  constructor (options: GrpcServerOptions) {
+    this.#options = options
+    this.#server = new Server({
+      'grpc.max_receive_message_length': MAX_STREAM_MESSAGE_BYTES,
+      'grpc.max_concurrent_streams': MAX_CONCURRENT_STREAMS,
+      'grpc.keepalive_time_ms': KEEPALIVE_TIME_MS,
+      'grpc.keepalive_timeout_ms': KEEPALIVE_TIMEOUT_MS,
+      'grpc.max_connection_age_ms': options.maxConnectionAgeMs,
+      'grpc.max_connection_age_grace_ms': options.maxConnectionAgeGraceMs,
+      // Its tables grow without bound (grpc-node #1941, #1958).
+      'grpc.enable_channelz': 0,
+      interceptors: options.interceptors
+    })
+    this.#server.addService(options.service, options.implementation)
+    this.#health = new HealthImplementation({ '': 'NOT_SERVING', [options.serviceName]: 'NOT_SERVING' })
+    this.#health.addToServer(this.#server)
+    if (options.reflect !== undefined) {
+      const files = [options.reflect, healthProtoPath]
+      new ReflectionService(loadSync(files, { includeDirs: [protoRoot(options.reflect)], keepCase: true, longs: String, enums: String, defaults: true, oneofs: true })).addToServer(this.#server)
+    }
+  }
+
+  /** Resolves to the port. Rejects where it cannot be bound. */
+  listen (): Promise<number> {
+    const { host, port, credentials } = this.#options
+    return new Promise((resolve, reject) => {
+      this.#server.bindAsync(formatHostPort(host, port), credentials, (error, bound) => {
+        if (error === null) resolve(bound)
+        else reject(error)
+      })
+    })
+  }
+
+  /** What health says. */
+  setServing (isServing: boolean): void {
+    for (const name of ['', this.#options.serviceName]) this.#health.setStatus(name, isServing ? 'SERVING' : 'NOT_SERVING')
+  }
+
+  /** No new connection or call; resolves when all calls have ended, those that take longer than `graceMs` by force. */
+  async close (graceMs: number): Promise<void> {
+    const { clock } = this.#options
+    await new Promise<void>((resolve) => {
+      const timer = clock.setTimer(resolve, graceMs)
+      this.#server.tryShutdown(() => {
+        clock.clearTimer(timer)
+        resolve()
+      })
+    })
+    this.#server.forceShutdown()
+  }
+}
+
+/** `proto/` lies at the root of the package, one level higher from the built files than from the sources. */
+function protoRoot (file: string): string {
+  for (let folder = dirname(fileURLToPath(import.meta.url)); ; folder = dirname(folder)) {
+    if (existsSync(join(folder, 'proto', file))) return join(folder, 'proto')
+    if (folder === dirname(folder)) throw new Error(`proto/${file} is not part of this installation`)
+  }
+}
