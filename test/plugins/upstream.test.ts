@@ -293,7 +293,7 @@ t.test('ready services are taken as they are, and an attempt longer than the who
   const bad = Fastify()
   const options: UpstreamOptions = { im: ready, users: '127.0.0.1:1', imTimeoutMs: 1, imAttemptTimeoutMs: 2, userTimeoutMs: 1, maxInFlight: 1, clock: systemClock, meter: new FakeMeter(), health: new FakeHealth(), logger: new FakeLogger() }
   bad.register(upstream, options)
-  await t.rejects(bad.ready(), RangeError)
+  await t.rejects(async () => { await bad.ready() }, RangeError)
 })
 
 /** A TCP proxy to `target` that can stop forwarding without closing anything. */
