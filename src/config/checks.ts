@@ -66,10 +66,14 @@ function checkHeartbeat ({ values, derived, given }: CheckInput, report: Report)
 
 function checkTimes ({ values }: CheckInput, report: Report): void {
   // What an upgrade may wait for, one after the other [GW-CON-10].
-  const parts: VariableName[] = ['ADMISSION_TIMEOUT', 'REDIS_TIMEOUT']
+  const parts: VariableName[] = ['ADMISSION_TIMEOUT']
   if (values.AUTH_MODE === 'service') parts.push('AUTH_TIMEOUT')
   if (values.JWKS_URL !== undefined) parts.push('JWKS_TIMEOUT')
-  const sumMs = parts.reduce((sum, name) => sum + (values[name] as number), 0)
+  // The limits of the address and of the user are asked for one after the other.
+  const limits = [values.HANDSHAKES_PER_IP, values.HANDSHAKES_PER_USER].filter((limit) => limit > 0).length
+  const redisWaits = values.HANDSHAKE_LIMITER === 'redis' ? limits : 0
+  if (redisWaits > 0) parts.push('REDIS_TIMEOUT')
+  const sumMs = parts.reduce((sum, name) => sum + (values[name] as number) * (name === 'REDIS_TIMEOUT' ? redisWaits : 1), 0)
   if (sumMs >= values.HANDSHAKE_TIMEOUT) {
     report(['HANDSHAKE_TIMEOUT', ...parts], `the parts of a handshake (${formatDuration(sumMs)} together) have to stay below the whole (${formatDuration(values.HANDSHAKE_TIMEOUT)})`)
   }

@@ -94,7 +94,7 @@ export function referencePage (): string {
 const CHECKS = [
   '', '## What is checked across variables', '',
   '- The heartbeat interval is below its timeout. `PING_PERIOD` and `PONG_WAIT` override `HEARTBEAT_INTERVAL` and `HEARTBEAT_TIMEOUT`; where both are set they have to agree.',
-  '- `AUTH_TIMEOUT` (with `AUTH_MODE=service`), `ADMISSION_TIMEOUT`, `REDIS_TIMEOUT` and, with `JWKS_URL`, `JWKS_TIMEOUT` together stay below `HANDSHAKE_TIMEOUT`.',
+  '- `AUTH_TIMEOUT` (with `AUTH_MODE=service`), `ADMISSION_TIMEOUT`, `REDIS_TIMEOUT` for each handshake limit that is counted in Redis and, with `JWKS_URL`, `JWKS_TIMEOUT` together stay below `HANDSHAKE_TIMEOUT`.',
   '- `DRAIN_DELAY` is below `DRAIN_TIMEOUT`; `PRE_STOP_DELAY` and `DRAIN_TIMEOUT` together stay below `GRACE_PERIOD` where that is given.',
   '- `REGISTRY_RENEW_INTERVAL` is at most half of `REGISTRY_TTL`; an attempt at the IM Service is not longer than `IM_TIMEOUT`.',
   '- `GRPC_HOST` other than loopback needs `GRPC_AUTH_TOKEN` or mutual TLS; `ADMIN_HOST` other than loopback needs `ADMIN_TOKEN`.',

@@ -123,9 +123,11 @@ t.test('the heartbeat interval is below its timeout and the older names override
 })
 
 t.test('[GW-CON-10] the parts of a handshake stay below the guard', async (t) => {
-  t.same(names({ AUTH_TIMEOUT: '3300ms' }), ['HANDSHAKE_TIMEOUT'])
-  t.same(names({ HANDSHAKE_TIMEOUT: '3700ms' }), ['HANDSHAKE_TIMEOUT'])
-  t.same(names({ HANDSHAKE_TIMEOUT: '3701ms' }), [])
+  t.same(names({ AUTH_TIMEOUT: '3100ms' }), ['HANDSHAKE_TIMEOUT'])
+  t.same(names({ HANDSHAKE_TIMEOUT: '3900ms' }), ['HANDSHAKE_TIMEOUT'])
+  t.same(names({ HANDSHAKE_TIMEOUT: '3901ms' }), [])
+  t.same(names({ HANDSHAKE_TIMEOUT: '3701ms', HANDSHAKES_PER_USER: '0' }), [], 'Redis is asked once for each limit')
+  t.same(names({ HANDSHAKE_TIMEOUT: '3501ms', HANDSHAKE_LIMITER: 'local' }), [])
   t.same(names({ HANDSHAKE_TIMEOUT: '3s', AUTH_MODE: 'local', JWT_SECRET: 's'.repeat(32) }), [], 'a local check does not wait')
   t.same(names({ HANDSHAKE_TIMEOUT: '4s', JWKS_URL: 'https://keys.example/jwks' }), ['HANDSHAKE_TIMEOUT'])
 })
