@@ -28,7 +28,12 @@ const RETRY = { initialRetryTime: 200, maxRetryTime: 1_000, retries: 5 }
 /** A new client; nothing is connected yet. */
 export function openKafka (options: KafkaClientOptions): KafkaClient {
   installCodecs()
-  tameRequestTimers()
+  if (!tameRequestTimers()) options.logger.warn({}, 'This release of kafkajs is not the one whose timers are known; they are left as they are')
+  return new kafkajs.Kafka(kafkaConfig(options))
+}
+
+/** The library's settings for these options. */
+export function kafkaConfig (options: KafkaClientOptions): KafkaConfig {
   const { brokers, clientId, tls, sasl } = options
   const config: KafkaConfig = {
     brokers: [...brokers],
@@ -42,7 +47,7 @@ export function openKafka (options: KafkaClientOptions): KafkaClient {
   }
   if (tls !== undefined) config.ssl = given(tls)
   if (sasl !== undefined) config.sasl = sasl as SASLOptions
-  return new kafkajs.Kafka(config)
+  return config
 }
 
 /** Without the keys that have no value: the TLS layer takes `undefined` for a setting. */

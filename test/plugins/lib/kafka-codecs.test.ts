@@ -1,0 +1,99 @@
+import { createRequire } from 'node:module'
+import { gzipSync } from 'node:zlib'
+import kafkajs from 'kafkajs'
+import snappy from 'snappyjs'
+import t from 'tap'
+import { codecOf, inflateLz4, inflateSnappy, inflateZstd, installCodecs, type Codec } from '../../../plugins/lib/kafka-codecs.ts'
+
+// The library's own reader of batches, for what a codec hands back is made for it.
+const require = createRequire(import.meta.url)
+const Decoder = require('kafkajs/src/protocol/decoder.js') as new (buffer: Buffer) => object
+const decodeBatch = require('kafkajs/src/protocol/recordBatch/v0/decoder.js') as (decoder: object) => Promise<{ records: Array<{ offset: string, key: Buffer | null, value: Buffer | null, isControlRecord: boolean }> }>
+
+const TEXT = Buffer.from('a chat is mostly the same words again, '.repeat(4_000))
+/** zstd's own tool made this of 100,000 zero bytes. */
+const ZSTD_ZEROS = Buffer.from('28b52ffd045855000010000001009b8639c002db234ef3', 'hex')
+const codecs = (): Record<number, () => Codec> => kafkajs.CompressionCodecs as Record<number, () => Codec>
+const codec = (type: number): Codec => (codecs()[type] as () => Codec)()
+
+/** One batch as a fetch brings it: so many records, which the attributes say are gzipped. */
+function batch (count: number, compressed: Buffer): Buffer {
+  const header = Buffer.alloc(61)
+  header.writeBigInt64BE(1_000n, 0)
+  header.writeInt32BE(header.length - 12 + compressed.length, 8)
+  header.writeInt8(2, 16)
+  header.writeInt16BE(1, 21)
+  header.writeInt32BE(count - 1, 23)
+  header.writeInt32BE(count, 57)
+  return Buffer.concat([header, compressed])
+}
+
+t.test('what gzip, snappy and lz4 make small, they make large again', async (t) => {
+  installCodecs()
+  installCodecs()
+  const { GZIP, Snappy, LZ4, ZSTD } = kafkajs.CompressionTypes
+  for (const type of [GZIP, Snappy, LZ4]) {
+    const small = await codec(type).compress({ buffer: TEXT })
+    t.ok(small.length < TEXT.length / 4)
+    t.ok((await codec(type).decompress(small)).equals(TEXT))
+  }
+  await t.rejects(codec(ZSTD).compress({ buffer: TEXT }), TypeError)
+})
+
+t.test('snappy is read in blocks with xerial\'s framing, too, and a block that lies about its length is refused', (t) => {
+  const parts = [TEXT.subarray(0, 30_000), TEXT.subarray(30_000, 60_000), TEXT.subarray(60_000)]
+  const header = Buffer.from('82534e4150505900' + '00000001' + '00000001', 'hex')
+  const blocks = parts.map((part) => {
+    const block = snappy.compress(part)
+    const length = Buffer.alloc(4)
+    length.writeInt32BE(block.length)
+    return Buffer.concat([length, block])
+  })
+  const framed = Buffer.concat([header, ...blocks])
+  t.ok(Buffer.from(inflateSnappy(framed, TEXT.length) as Buffer).equals(TEXT))
+  t.throws(() => inflateSnappy(framed, TEXT.length - 1), /too big/)
+  t.throws(() => inflateSnappy(framed.subarray(0, -1), TEXT.length), RangeError)
+  const endless = Buffer.concat([header, Buffer.alloc(4)])
+  t.throws(() => inflateSnappy(endless, TEXT.length), RangeError)
+  t.end()
+})
+
+t.test('each codec stops at its bound', async (t) => {
+  const { LZ4, Snappy } = kafkajs.CompressionTypes
+  const lz4 = await codec(LZ4).compress({ buffer: TEXT })
+  t.throws(() => inflateLz4(lz4, 1_000), RangeError)
+  t.throws(() => inflateLz4(Buffer.from('not lz4 at all'), 1_000), /magic/)
+  const snappied = await codec(Snappy).compress({ buffer: TEXT })
+  t.throws(() => inflateSnappy(snappied, 1_000), /too big/)
+  t.throws(() => inflateZstd(Buffer.from('not zstd'), 1_000))
+  // A frame that says 10 bytes, and has more.
+  const lying = Buffer.concat([lz4.subarray(0, 4), Buffer.from([0x48, lz4[5] as number, 10, 0, 0, 0, 0, 0, 0, 0, 0]), lz4.subarray(7)])
+  t.throws(() => inflateLz4(lying, 1_000_000), /longer than it says/)
+})
+
+t.test('a batch that cannot be read becomes as many empty records, at their own offsets', async (t) => {
+  installCodecs()
+  for (const count of [1, 64, 65, 300, 20_000]) {
+    const { records } = await decodeBatch(new Decoder(batch(count, Buffer.from('this is no gzip'))))
+    t.equal(records.length, count)
+    t.ok(records.every(({ key, value, isControlRecord }) => key === null && value === null && !isControlRecord))
+    t.ok(records.every(({ offset }, i) => offset === String(1_000 + i)))
+  }
+})
+
+t.test('without a believable number of records before it the fault stays a fault', async (t) => {
+  const broken = codecOf(() => { throw new RangeError('broken') }, (data) => data)
+  const alone = Buffer.from(new Uint8Array([1, 2, 3]).buffer)
+  await t.rejects(broken.decompress(alone), /broken/)
+  for (const count of [0, -1, 2_000_000_000]) {
+    const whole = Buffer.from(new Uint8Array(batch(1, gzipSync('x'))).buffer)
+    whole.writeInt32BE(count, 57)
+    await t.rejects(broken.decompress(whole.subarray(61)), /broken/)
+  }
+})
+
+t.test('zstd is inflated and bounded', (t) => {
+  t.equal((inflateZstd(ZSTD_ZEROS, 1_000_000) as Buffer).length, 100_000)
+  t.throws(() => inflateZstd(ZSTD_ZEROS, 99_999), RangeError)
+  t.end()
+})
