@@ -67,6 +67,6 @@ export default fp<PushGrpcOptions>(async function pushGrpc (fastify, options) {
     guard.isOpen = false
     guard.endOthers()
     handlers.finishStreams()
-    await server.close(options.closeGraceMs ?? CLOSE_GRACE_MS)
+    await server.close(options.closeGraceMs ?? CLOSE_GRACE_MS, () => { guard.endAll() })
   })
 }, { name: 'push-grpc', fastify: '5.x' })

@@ -15,11 +15,13 @@ export interface GrpcGuardOptions {
 
 /** Open to everybody and at any time: Kubernetes' probes carry no credentials. */
 const HEALTH_PREFIX = '/grpc.health.v1.Health/'
+const SHUTTING_DOWN: Result = { code: status.UNAVAILABLE, details: 'the node is shutting down' }
 
 export class GrpcGuard {
   /** Calls are taken. */
   isOpen = false
   readonly #options: GrpcGuardOptions
+  readonly #own = new Set<InterceptedCall>()
   /** Calls of other services, some of which (`Watch`) never end by themselves. */
   readonly #others = new Set<InterceptedCall>()
 
@@ -28,21 +30,21 @@ export class GrpcGuard {
   }
 
   readonly interceptor: ServerInterceptor = (method, call) => {
-    const isOther = !method.path.startsWith(this.#options.ownPrefix)
-    if (isOther) this.#others.add(call)
+    const calls = method.path.startsWith(this.#options.ownPrefix) ? this.#own : this.#others
+    calls.add(call)
     return new ServerInterceptingCall(call, {
       start: (next) => {
         next({
           onReceiveMetadata: (metadata, pass) => {
             const refusal = this.#refusal(method.path, metadata, call)
             if (refusal === undefined) pass(metadata)
-            else this.#end(call, refusal)
+            else end(calls, call, refusal)
           },
-          onCancel: () => { this.#others.delete(call) }
+          onCancel: () => { calls.delete(call) }
         })
       },
       sendStatus: (result, next) => {
-        this.#others.delete(call)
+        calls.delete(call)
         next(result)
       }
     })
@@ -50,12 +52,13 @@ export class GrpcGuard {
 
   /** Ends the calls of other services. */
   endOthers (): void {
-    for (const call of this.#others) this.#end(call, { code: status.UNAVAILABLE, details: 'the node is shutting down' })
+    for (const call of this.#others) end(this.#others, call, SHUTTING_DOWN)
   }
 
-  #end (call: InterceptedCall, result: Result): void {
-    this.#others.delete(call)
-    call.sendStatus(result)
+  /** Ends all calls. `forceShutdown` of grpc-js 1.14 does not: without channelz it knows of no session. */
+  endAll (): void {
+    this.endOthers()
+    for (const call of this.#own) end(this.#own, call, SHUTTING_DOWN)
   }
 
   #refusal (path: string, metadata: Metadata, call: InterceptedCall): Result | undefined {
@@ -67,4 +70,9 @@ export class GrpcGuard {
     }
     return this.isOpen ? undefined : { code: status.UNAVAILABLE, details: 'the node takes no calls' }
   }
+}
+
+function end (calls: Set<InterceptedCall>, call: InterceptedCall, result: Result): void {
+  calls.delete(call)
+  call.sendStatus(result)
 }

@@ -8,6 +8,7 @@ import { ReflectionService } from '@grpc/reflection'
 import { HealthImplementation, protoPath as healthProtoPath } from 'grpc-health-check'
 import type { Clock } from '../../src/ports.ts'
 import { formatHostPort } from '../../src/config/addresses.ts'
+import { settledWithin } from '../../src/groups/timer-set.ts'
 
 export interface GrpcServerOptions {
   readonly host: string
@@ -31,6 +32,8 @@ const MAX_STREAM_MESSAGE_BYTES = 1_048_576
 const MAX_CONCURRENT_STREAMS = 1_000
 const KEEPALIVE_TIME_MS = 30_000
 const KEEPALIVE_TIMEOUT_MS = 10_000
+/** For the statuses of calls that were ended, and the closing of their connections. */
+const LAST_STATUS_MS = 500
 
 export class GrpcServer {
   readonly #options: GrpcServerOptions
@@ -75,16 +78,21 @@ export class GrpcServer {
     for (const name of ['', this.#options.serviceName]) this.#health.setStatus(name, isServing ? 'SERVING' : 'NOT_SERVING')
   }
 
-  /** No new connection or call; resolves when all calls have ended, those that take longer than `graceMs` by force. */
-  async close (graceMs: number): Promise<void> {
+  /** No new connection or call; resolves when all calls have ended. Those that last longer than `graceMs` are ended by `end`. */
+  async close (graceMs: number, end: () => void): Promise<void> {
     const { clock } = this.#options
-    await new Promise<void>((resolve) => {
-      const timer = clock.setTimer(resolve, graceMs)
+    let isEnded = false
+    const ended = new Promise<void>((resolve) => {
       this.#server.tryShutdown(() => {
-        clock.clearTimer(timer)
+        isEnded = true
         resolve()
       })
     })
+    await settledWithin(ended, graceMs, clock)
+    if (!isEnded) {
+      end()
+      await settledWithin(ended, LAST_STATUS_MS, clock)
+    }
     this.#server.forceShutdown()
   }
 }
