@@ -1,0 +1,93 @@
+/**
+ * The whole app in a fake world: the real sockets, gRPC and code of a node, over the in-process registry store and bus,
+ * with Auth, IM and User Services that answer as the test says.
+ */
+import type { AddressInfo } from 'node:net'
+import type { FastifyInstance } from 'fastify'
+import type { Test } from 'tap'
+import { DemoClient, type ClientOptions } from '../../demo/client.ts'
+import { build, type Overrides } from '../../src/app.ts'
+import { loadConfig } from '../../src/config.ts'
+import { MemoryBroker } from '../../src/embedded/memory-bus.ts'
+import { MemoryKv } from '../../src/embedded/memory-kv.ts'
+import { MemoryStore } from '../../src/embedded/memory-store.ts'
+import { systemClock } from '../../src/embedded/system-clock.ts'
+import { FakeServices } from './fake-services.ts'
+import { FakeLogger } from './fakes.ts'
+import { signToken } from './tokens.ts'
+
+export const SECRET = 'a secret of the tests, 32 bytes or more'
+const HOUR_S = 3_600
+
+export interface TokenOptions { readonly deviceId?: string | null, readonly ttlS?: number, readonly issuedAtS?: number }
+
+/** A token as the fake Auth Service takes it; `deviceId` null: not bound to a device. */
+export function tokenFor (userId: string, { deviceId = 'phone', ttlS = HOUR_S, issuedAtS = Math.floor(Date.now() / 1000) }: TokenOptions = {}): string {
+  return signToken({ sub: userId, ...(deviceId !== null && { device_id: deviceId }), iat: issuedAtS, exp: issuedAtS + ttlS }, SECRET)
+}
+
+export interface TestApp {
+  readonly app: FastifyInstance
+  readonly services: FakeServices
+  readonly broker: MemoryBroker
+  /** The registry's store, as etcd would hold it. */
+  readonly store: MemoryStore
+  readonly kv: MemoryKv
+  readonly port: number
+  /** `ws://127.0.0.1:PORT/ws`. */
+  readonly url: string
+  connect (userId: string, options?: Partial<ClientOptions> & TokenOptions): Promise<DemoClient>
+  /** One metric's value, undefined where it has none. `name` with its labels, as it is exposed. */
+  metric (name: string): Promise<number | undefined>
+}
+
+/** Starts a node on free ports; everything ends with the test. */
+export async function startApp (t: Test, env: Readonly<Record<string, string>> = {}, overrides: Overrides = {}): Promise<TestApp> {
+  const clock = overrides.clock ?? systemClock
+  const services = await new FakeServices().start()
+  const store = new MemoryStore({ clock })
+  const kv = new MemoryKv({ clock, store })
+  const broker = new MemoryBroker({ clock, logger: new FakeLogger() })
+  const config = loadConfig({
+    GATEWAY_NODE_ID: 'node-1',
+    WS_HOST: '127.0.0.1',
+    WS_PORT: '0',
+    GRPC_HOST: '127.0.0.1',
+    GRPC_PORT: '0',
+    AUTH_SERVICE_ADDR: services.address,
+    IM_SERVICE_ADDR: services.address,
+    USER_SERVICE_ADDR: services.address,
+    JWT_SECRET: SECRET,
+    HANDSHAKE_LIMITER: 'local',
+    LOG_LEVEL: 'silent',
+    ...env
+  }, { requireServices: false })
+  const app = await build(config, { kv, bus: broker.consumer(), sharedCache: null, ...overrides })
+  const clients: DemoClient[] = []
+  t.teardown(async () => {
+    await Promise.all(clients.map((client) => client.close()))
+    await app.close()
+    services.stop()
+  })
+  await app.listen({ host: '127.0.0.1', port: 0 })
+  const { port } = app.server.address() as AddressInfo
+  const url = `ws://127.0.0.1:${port}/ws`
+  return {
+    app,
+    services,
+    broker,
+    store,
+    kv,
+    port,
+    url,
+    connect: async (userId, options = {}) => {
+      const client = await DemoClient.connect({ url, token: tokenFor(userId, options), ...options, ...(options.deviceId === undefined ? {} : { deviceId: options.deviceId ?? undefined }) } as ClientOptions)
+      clients.push(client)
+      return client
+    },
+    metric: async (name) => {
+      const line = (await app.metrics.expose()).split('\n').find((each) => each.startsWith(`${name} `))
+      return line === undefined ? undefined : Number(line.slice(name.length + 1))
+    }
+  }
+}

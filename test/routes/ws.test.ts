@@ -1,0 +1,286 @@
+/** The edge over real sockets: route, guard and driver, with a registry and an authenticator that answer as the test says. */
+import { once } from 'node:events'
+import { connect as connectTcp, type AddressInfo } from 'node:net'
+import Fastify from 'fastify'
+import fp from 'fastify-plugin'
+import WebSocket from 'ws'
+import t, { type Test } from 'tap'
+import connections, { type ConnectionsOptions } from '../../plugins/connections.ts'
+import metrics from '../../plugins/metrics.ts'
+import rateLimit from '../../plugins/rate-limit.ts'
+import wsRoute, { type WsRouteOptions } from '../../routes/ws.ts'
+import { DemoClient, RefusedError } from '../../demo/client.ts'
+import { systemClock } from '../../src/embedded/system-clock.ts'
+import type { ErrorCode } from '../../src/errors.ts'
+import type { Admission, AuthResult } from '../../src/ports.ts'
+import { CallPolicy } from '../../src/upstream/policy.ts'
+import { FakeRegistry } from '../helpers/connections.ts'
+import { HeldIm } from '../helpers/fake-im.ts'
+import { FakeLogger, FakeMeter } from '../helpers/fakes.ts'
+
+interface EdgeOptions {
+  readonly connections?: Partial<ConnectionsOptions>
+  readonly core?: Partial<ConnectionsOptions['core']>
+  readonly ws?: Partial<WsRouteOptions>
+  readonly perAddress?: number
+  readonly perUser?: number
+}
+
+/** Tokens are `user` or `user/device`. */
+async function edge (t: Test, options: EdgeOptions = {}) {
+  const registry = new FakeRegistry()
+  const im = new HeldIm()
+  const asked: string[] = []
+  const state = {
+    auth: undefined as AuthResult | undefined,
+    admission: { ok: true, revision: 1 } as Admission,
+    refusal: undefined as ErrorCode | undefined,
+    accepted: 0
+  }
+  registry.admit = async () => state.admission
+  const app = Fastify()
+  await app.register(metrics, { version: 'test', processMetrics: false })
+  await app.register(fp(async (fastify) => { fastify.decorate('registry', registry as never) }, { name: 'registry' }))
+  await app.register(fp(async (fastify) => {
+    fastify.decorate('im', im)
+    const policy = new CallPolicy({ service: 'im', timeoutMs: 5_000, attemptTimeoutMs: 2_000, clock: systemClock, meter: new FakeMeter(), logger: new FakeLogger() } as never)
+    fastify.decorate('imPolicy', policy)
+  }, { name: 'upstream' }))
+  await app.register(fp(async (fastify) => {
+    fastify.decorate('authenticator', {
+      authenticate: async (token: string): Promise<AuthResult> => {
+        asked.push(token)
+        const [userId = '', deviceId] = token.split('/')
+        return state.auth ?? { ok: true, identity: { userId, deviceId, expiresAtMs: Date.now() + 60_000, issuedAtMs: 0 } }
+      }
+    })
+  }, { name: 'auth' }))
+  await app.register(rateLimit, { windowMs: 60_000, perAddress: options.perAddress ?? 0, perUser: options.perUser ?? 0, redis: undefined })
+  await app.register(connections, {
+    clock: systemClock,
+    path: '/ws',
+    maxMessageBytes: 10_240,
+    closeTimeoutMs: 500,
+    handshakeTimeoutMs: 5_000,
+    maxPendingHandshakes: 100,
+    maxPendingHandshakesPerAddress: 100,
+    maxConnectionsPerAddress: 0,
+    trustedProxies: [],
+    ...options.connections,
+    core: {
+      nodeId: 'n1',
+      startId: 's1',
+      maxMessageBytes: 10_240,
+      heartbeatIntervalMs: 30_000,
+      heartbeatTimeoutMs: 90_000,
+      messagesPerSecond: 100,
+      outboxBytes: 1_000_000,
+      outboxTotalBytes: 10_000_000,
+      writeBufferBytes: 4_096,
+      writeWaitMs: 10_000,
+      maxSendsInFlight: 1_000,
+      sendQueueTimeoutMs: 5_000,
+      maxPendingPushes: 1_000,
+      maxPendingBytes: 1_000_000,
+      random: Math.random,
+      ...options.core
+    }
+  })
+  await app.register(wsRoute, {
+    clock: systemClock,
+    path: '/ws',
+    allowQueryToken: false,
+    allowedOrigins: [],
+    allowEmptyOrigin: true,
+    refusal: () => state.refusal,
+    onAccepted: () => { state.accepted++ },
+    ...options.ws
+  })
+  app.get('/healthz', async () => 'ok')
+  await app.listen({ host: '127.0.0.1', port: 0 })
+  t.teardown(() => app.close())
+  const { port } = app.server.address() as AddressInfo
+  const url = `ws://127.0.0.1:${port}/ws`
+  const refusedWith = async (headers: Record<string, string>, path = '', protocols: string[] = []): Promise<{ status: number, code: string, headers: Record<string, unknown> }> => {
+    const socket = new WebSocket(url + path, protocols, { headers })
+    socket.on('error', () => {})
+    const [, response] = await once(socket, 'unexpected-response') as [unknown, import('node:http').IncomingMessage]
+    let body = ''
+    for await (const chunk of response) body += String(chunk)
+    return { status: response.statusCode ?? 0, code: body === '' ? '' : (JSON.parse(body) as { error_code: string }).error_code, headers: response.headers }
+  }
+  return { app, registry, im, asked, state, port, url, refusedWith }
+}
+
+const bearer = (token: string): Record<string, string> => ({ authorization: `Bearer ${token}` })
+
+t.test('a bad token is an HTTP answer, never a socket [GW-CON-1]', async (t) => {
+  const { refusedWith, state, registry } = await edge(t)
+  t.match(await refusedWith({}), { status: 401, code: 'AUTH_REQUIRED', headers: { 'www-authenticate': 'Bearer' } })
+  for (const code of ['INVALID_TOKEN', 'TOKEN_EXPIRED', 'TOKEN_REVOKED'] as const) {
+    state.auth = { ok: false, code }
+    t.match(await refusedWith(bearer('ann/phone')), { status: 401, code, headers: { 'www-authenticate': 'Bearer error="invalid_token"' } })
+  }
+  state.auth = { ok: false, code: 'SERVICE_UNAVAILABLE' }
+  const away = await refusedWith(bearer('ann/phone'))
+  t.match(away, { status: 503, code: 'SERVICE_UNAVAILABLE' })
+  t.ok(Number(away.headers['retry-after']) >= 1)
+  t.equal(registry.registered.length, 0)
+})
+
+t.test('every other refusal of the table comes before the upgrade as well [GW-CON-1]', async (t) => {
+  const { refusedWith, state, asked, port } = await edge(t)
+  t.match(await refusedWith(bearer('ann')), { status: 400, code: 'INVALID_DEVICE' })
+  t.match(await refusedWith(bearer('ann/phone'), '?device_id=laptop'), { status: 400, code: 'INVALID_DEVICE' })
+  t.match(await refusedWith(bearer('ann/phone'), '?device_id=a&device_id=b'), { status: 400, code: 'INVALID_MESSAGE' })
+  t.match(await refusedWith(bearer('x'.repeat(4097))), { status: 401, code: 'INVALID_TOKEN' })
+  state.admission = { ok: false, code: 'DEVICE_LIMIT_EXCEEDED' }
+  t.match(await refusedWith(bearer('ann/phone')), { status: 429, code: 'DEVICE_LIMIT_EXCEEDED' })
+  state.admission = { ok: false, code: 'SERVICE_UNAVAILABLE' }
+  t.match(await refusedWith(bearer('ann/phone')), { status: 503, code: 'SERVICE_UNAVAILABLE' })
+  for (const code of ['SERVER_SHUTDOWN', 'OVERLOADED'] as const) {
+    state.refusal = code
+    t.match(await refusedWith(bearer('ann/phone')), { status: 503, code })
+  }
+  state.refusal = undefined
+  const before = asked.length
+  t.match(await refusedWith({ ...bearer('ann/phone'), origin: 'https://evil.example' }), { status: 403, code: 'ORIGIN_NOT_ALLOWED' })
+  t.equal(asked.length, before, 'no check of the token for an evil origin')
+  const plain = await fetch(`http://127.0.0.1:${port}/ws`)
+  t.equal(plain.status, 426)
+  t.match(await plain.json(), { error_code: 'UPGRADE_REQUIRED' })
+})
+
+t.test('handshakes are limited by address and by user, with a time to wait', async (t) => {
+  const byAddress = await edge(t, { perAddress: 1 })
+  t.match(await byAddress.refusedWith({}), { status: 401 })
+  const refused = await byAddress.refusedWith(bearer('ann/phone'))
+  t.match(refused, { status: 429, code: 'RATE_LIMIT_EXCEEDED' })
+  t.ok(Number(refused.headers['retry-after']) > 1)
+  const byUser = await edge(t, { perUser: 1 })
+  const client = await DemoClient.connect({ url: byUser.url, token: 'ann/phone' })
+  t.match(await byUser.refusedWith(bearer('ann/laptop')), { status: 429, code: 'RATE_LIMIT_EXCEEDED' })
+  const other = await DemoClient.connect({ url: byUser.url, token: 'bob/phone' })
+  await Promise.all([client.close(), other.close()])
+})
+
+t.test('a client is welcomed, its messages go upstream, its close is seen', async (t) => {
+  const { url, im, app, registry, state } = await edge(t)
+  const client = await DemoClient.connect({ url, token: 'ann/phone' })
+  t.match(client.welcome, { type: 'welcome', user_id: 'ann', device_id: 'phone', node_id: 'n1', connection_id: 's1.1' })
+  t.equal(state.accepted, 1)
+  const sent = client.send('bob', 'hi')
+  while (im.open.length === 0) await new Promise((resolve) => setImmediate(resolve))
+  im.open[0]?.accept(7)
+  t.match(await sent, { sequenceNumber: 7 })
+  await client.close()
+  while (registry.unregistered.length === 0) await new Promise((resolve) => setImmediate(resolve))
+  t.equal(app.gateway.hub.connectionCount, 0)
+  t.match(await app.metrics.expose(), /im_gateway_connections_closed_total\{reason="client_closed"\} 1/)
+})
+
+t.test('the token may travel as a subprotocol, and only ours is selected', async (t) => {
+  const { url } = await edge(t)
+  const socket = new WebSocket(url, ['bearer.ann/phone', 'im.v1.json'].map((each) => each.replace('/', '.')))
+  socket.on('error', () => {})
+  const [, response] = await once(socket, 'unexpected-response') as [unknown, { statusCode: number }]
+  t.equal(response.statusCode, 400, 'the user of this token has no device')
+  const fine = new WebSocket(`${url}?device_id=tab`, ['im.v1.json', 'bearer.ann'])
+  const [data] = await once(fine, 'message') as [Buffer]
+  t.equal(fine.protocol, 'im.v1.json')
+  t.match(JSON.parse(String(data)), { type: 'welcome', device_id: 'tab' })
+  fine.terminate()
+})
+
+t.test('what breaks the protocol closes with its code and is counted by it', async (t) => {
+  const { url, app } = await edge(t)
+  const cases: Array<[(socket: WebSocket) => void, number, string]> = [
+    [(socket) => { socket.send(Buffer.from([1])) }, 1003, 'binary_frame'],
+    [(socket) => { socket.send('x'.repeat(10_241)) }, 1009, 'message_too_large'],
+    [(socket) => { rawSocket(socket).write(Buffer.from([0x81, 0x82, 0, 0, 0, 0, 0xc3, 0x28])) }, 1007, 'invalid_utf8'],
+    [(socket) => { rawSocket(socket).write(Buffer.from([0x83, 0x80, 0, 0, 0, 0])) }, 1002, 'protocol_error'],
+    [(socket) => { rawSocket(socket).write(Buffer.from([0x81, 0x00])) }, 1002, 'protocol_error']
+  ]
+  for (const [act, code, reason] of cases) {
+    const socket = new WebSocket(url, { headers: bearer('ann/phone') })
+    await once(socket, 'message')
+    const closed = once(socket, 'close') as Promise<[number]>
+    act(socket)
+    t.equal((await closed)[0], code, reason)
+  }
+  const text = await app.metrics.expose()
+  for (const [, , reason] of cases) t.match(text, new RegExp(`connections_closed_total\\{reason="${reason}"\\}`))
+})
+
+function rawSocket (socket: WebSocket): NodeJS.WritableStream {
+  return (socket as unknown as { _socket: NodeJS.WritableStream })._socket
+}
+
+t.test('a client that resets its connection is gone, the node lives', async (t) => {
+  const { url, app } = await edge(t)
+  const socket = new WebSocket(url, { headers: bearer('ann/phone') })
+  await once(socket, 'message');
+  (rawSocket(socket) as unknown as { resetAndDestroy (): void }).resetAndDestroy()
+  socket.on('error', () => {})
+  while (app.gateway.hub.connectionCount > 0) await new Promise((resolve) => setImmediate(resolve))
+  const next = await DemoClient.connect({ url, token: 'ann/phone' })
+  await next.close()
+})
+
+t.test('the request and its reply are let go once the socket is upgraded', async (t) => {
+  const { url, app } = await edge(t)
+  const client = await DemoClient.connect({ url, token: 'ann/phone' })
+  const [connection] = app.gateway.hub.all
+  const ws = connection?.socket as unknown as WebSocket & { _socket: { _httpMessage: unknown } }
+  t.equal(ws._socket._httpMessage, null)
+  t.equal(ws.listenerCount('error'), 1)
+  t.equal(app.gateway.guard.pendingCount, 0)
+  await client.close()
+})
+
+t.test('a reader that stops is closed with 4001 while others are served [GW-OUT-1]', async (t) => {
+  const { url, app } = await edge(t, { core: { outboxBytes: 50_000, writeWaitMs: 60_000 } })
+  const slow = await DemoClient.connect({ url, token: 'ann/phone' })
+  const healthy = await DemoClient.connect({ url, token: 'bob/phone' })
+  slow.pause()
+  const { hub, outbox } = app.gateway
+  const { textFrame } = await import('../../src/protocol/encode.ts')
+  const frame = textFrame(JSON.stringify({ type: 'message', msg_id: 'big', pad: 'x'.repeat(20_000) }))
+  const target = hub.device('ann', 'phone')
+  for (let n = 0; n < 10_000 && target?.state === 'open'; n++) {
+    outbox.send(target, frame, 'message')
+    if (n % 10 === 0) await new Promise((resolve) => setImmediate(resolve))
+  }
+  t.equal(target?.closedFor, 'slowConsumer')
+  const other = hub.device('bob', 'phone')
+  if (other !== undefined) outbox.send(other, textFrame(JSON.stringify({ type: 'message', msg_id: 'small' })), 'message')
+  t.match(await healthy.message('small'), { msg_id: 'small' })
+  slow.resume()
+  t.match(await slow.closed(), { code: 4001 })
+  await healthy.close()
+})
+
+t.test('a hung check is cut off with the handshake\'s deadline [GW-CON-10]', async (t) => {
+  const { port, registry, app } = await edge(t, { connections: { handshakeTimeoutMs: 50 } })
+  registry.admit = () => new Promise(() => {})
+  const socket = connectTcp(port, '127.0.0.1')
+  socket.write('GET /ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nAuthorization: Bearer ann/phone\r\n\r\n')
+  socket.on('error', () => {})
+  await once(socket, 'close')
+  t.equal(app.gateway.guard.pendingCount, 0)
+})
+
+t.test('an upgrade of a plain route is answered 404 and never upgraded [GW-CON-10]', async (t) => {
+  const { port } = await edge(t)
+  const error = await DemoClient.connect({ url: `ws://127.0.0.1:${port}/healthz`, token: 'ann/phone' }).catch((error: unknown) => error)
+  t.match(error, { status: 404 })
+  t.ok(error instanceof RefusedError)
+})
+
+t.test('options that cannot hold are refused at the start', async (t) => {
+  const app = Fastify()
+  t.teardown(() => app.close())
+  await app.register(metrics, { version: 'test', processMetrics: false })
+  app.register(rateLimit, { windowMs: 1, perAddress: 1, perUser: 1, redis: undefined })
+  await t.rejects(async () => { await app.ready() }, { message: /windowMs/ })
+})
