@@ -1,0 +1,203 @@
+/**
+ * One node, put together: plugins in the order of their dependencies, then routes. What is opened first is closed last,
+ * so the order below read backwards is the shutdown [GW-END-1]: gRPC, Kafka, leases and node key, etcd, Redis, metrics.
+ */
+import { randomBytes, randomInt } from 'node:crypto'
+import Fastify, { LogController, type FastifyBaseLogger, type FastifyInstance } from 'fastify'
+import admin from '../plugins/admin.ts'
+import auth from '../plugins/auth.ts'
+import cache from '../plugins/cache.ts'
+import connections from '../plugins/connections.ts'
+import drain from '../plugins/drain.ts'
+import groups from '../plugins/groups.ts'
+import health from '../plugins/health.ts'
+import kafka from '../plugins/kafka.ts'
+import metrics from '../plugins/metrics.ts'
+import peers from '../plugins/peers.ts'
+import pushGrpc from '../plugins/push-grpc.ts'
+import rateLimit from '../plugins/rate-limit.ts'
+import registry from '../plugins/registry.ts'
+import upstream from '../plugins/upstream.ts'
+import adminRoutes from '../routes/admin.ts'
+import healthRoutes from '../routes/healthz.ts'
+import metricsRoute from '../routes/metrics.ts'
+import wsRoute from '../routes/ws.ts'
+import type { Config } from './config.ts'
+import { Presence } from './delivery/presence.ts'
+import { Push } from './delivery/push.ts'
+import { systemClock } from './embedded/system-clock.ts'
+import type { Clock, Dependency, GroupBus, KvStore, SharedCache } from './ports.ts'
+
+/** Ready adapters instead of those that the configuration names: for the demo and for tests. */
+export interface Overrides {
+  readonly kv?: KvStore
+  readonly bus?: GroupBus
+  /** null: none. */
+  readonly sharedCache?: SharedCache | null
+  readonly clock?: Clock
+  readonly logger?: FastifyBaseLogger
+}
+
+const WS_PATH = '/ws'
+const HTTP_TIMEOUT_MS = 5_000
+const CONNECTIONS_CHECK_MS = 1_000
+const MAX_HEADER_BYTES = 8_192
+const MAX_REQUESTS_PER_SOCKET = 1_000
+/** Sockets beyond MAX_CONNECTIONS: so that who is over it is told so, and probes and scrapes still get in. */
+const SPARE_SOCKETS = 256
+
+/** Everything but listening. Rejects where a plugin refuses its options, a port is taken or the node id is. */
+export async function build (config: Config, overrides: Overrides = {}): Promise<FastifyInstance> {
+  const clock = overrides.clock ?? systemClock
+  const startId = randomBytes(6).toString('base64url')
+  const random = (): number => randomInt(2 ** 32) / 2 ** 32
+  const app = Fastify({
+    ...(overrides.logger === undefined ? { logger: false } : { loggerInstance: overrides.logger }),
+    logController: new LogController({ disableRequestLogging: true }),
+    trustProxy: config.handshake.trustedProxies.length === 0 ? false : [...config.handshake.trustedProxies],
+    requestTimeout: HTTP_TIMEOUT_MS,
+    keepAliveTimeout: HTTP_TIMEOUT_MS,
+    maxRequestsPerSocket: MAX_REQUESTS_PER_SOCKET,
+    http: {
+      headersTimeout: HTTP_TIMEOUT_MS,
+      connectionsCheckingInterval: CONNECTIONS_CHECK_MS,
+      maxHeaderSize: MAX_HEADER_BYTES,
+      highWaterMark: config.ws.readBufferBytes
+    }
+  })
+  app.server.maxConnections = config.limits.maxConnections + SPARE_SOCKETS
+  try {
+    await assemble(app, config, overrides, { clock, startId, random })
+    await app.ready()
+    return app
+  } catch (error) {
+    await app.close()
+    throw error
+  }
+}
+
+interface Node { readonly clock: Clock, readonly startId: string, readonly random: () => number }
+
+async function assemble (app: FastifyInstance, config: Config, overrides: Overrides, { clock, startId, random }: Node): Promise<void> {
+  const { nodeId, version } = config.node
+  const logger = app.log
+  await app.register(metrics, { version, processMetrics: true })
+  const { meter } = app
+  await app.register(health, {
+    clock,
+    dependencies: dependenciesOf(config, overrides),
+    maxConnections: config.limits.maxConnections,
+    maxEventLoopDelayMs: config.overload.maxEventLoopDelayMs,
+    maxMemoryBytes: config.overload.maxMemoryBytes,
+    connections: () => app.hasDecorator('gateway') ? app.gateway.hub.connectionCount : 0
+  })
+  const board = app.health
+  const common = { clock, meter, logger, health: board }
+
+  await app.register(cache, { ...common, ...config.redis, cache: overrides.sharedCache, nodeId, ttlMs: config.groups.cacheTtlMs, random })
+  await app.register(registry, {
+    ...common, ...config.etcd, ...config.registry, kv: overrides.kv, nodeId, startId, version, maxDevicesPerUser: config.limits.devicesPerUser, cacheTtlMs: config.groups.cacheTtlMs, random
+  })
+  const channels = { ...common, channels: config.upstream.channels, tls: config.upstream.tls, keepaliveTimeMs: config.upstream.keepaliveIntervalMs, keepaliveTimeoutMs: config.upstream.keepaliveTimeoutMs }
+  await app.register(upstream, {
+    ...channels,
+    im: required(config.im.serviceAddr, 'IM_SERVICE_ADDR'),
+    users: required(config.user.serviceAddr, 'USER_SERVICE_ADDR'),
+    imTimeoutMs: config.im.timeoutMs,
+    imAttemptTimeoutMs: config.im.attemptTimeoutMs,
+    userTimeoutMs: config.user.timeoutMs,
+    maxInFlight: config.im.maxInFlight
+  })
+  await app.register(auth, {
+    ...channels, ...config.auth, service: config.auth.serviceAddr, isRevoked: (userId, deviceId, issuedAtMs) => app.registry.isRevoked(userId, deviceId, issuedAtMs)
+  })
+  const { handshake } = config
+  await app.register(rateLimit, {
+    windowMs: handshake.windowMs, perAddress: handshake.perIp, perUser: handshake.perUser, redis: handshake.limiter === 'redis' ? app.redisClient : undefined
+  })
+  await app.register(connections, {
+    clock,
+    path: WS_PATH,
+    maxMessageBytes: config.ws.maxMessageBytes,
+    closeTimeoutMs: config.ws.closeTimeoutMs,
+    handshakeTimeoutMs: handshake.timeoutMs,
+    maxPendingHandshakes: handshake.maxPending,
+    maxPendingHandshakesPerAddress: handshake.maxPendingPerIp,
+    maxConnectionsPerAddress: config.limits.maxConnectionsPerIp,
+    trustedProxies: handshake.trustedProxies,
+    core: {
+      nodeId,
+      startId,
+      random,
+      ...config.outbox,
+      maxMessageBytes: config.ws.maxMessageBytes,
+      heartbeatIntervalMs: config.heartbeat.intervalMs,
+      heartbeatTimeoutMs: config.heartbeat.timeoutMs,
+      messagesPerSecond: config.limits.messagesPerSecond,
+      writeBufferBytes: config.ws.writeBufferBytes,
+      maxSendsInFlight: config.im.maxInFlight,
+      sendQueueTimeoutMs: config.im.timeoutMs,
+      maxPendingPushes: config.push.maxPendingPushes,
+      maxPendingBytes: config.push.maxPendingBytes
+    }
+  })
+  await app.register(drain, { core: app.gateway, clock, random })
+  await app.register(kafka, { ...common, ...config.kafka, bus: overrides.bus, nodeId, startId })
+  await app.register(groups, { ...common, ...config.groups })
+  await app.register(peers, { authToken: config.grpc.authToken, tls: config.grpc.tls })
+  const { hub, outbox, sessions, tracker } = app.gateway
+  const outside = { nodeId, hub, registry: app.registry, peers: app.peers, logger }
+  await app.register(pushGrpc, {
+    ...common,
+    ...config.grpc,
+    push: new Push({ ...outside, outbox, tracker, clock, meter, ackTimeoutMs: config.push.ackTimeoutMs, maxPending: config.push.maxPendingPushes, maxPendingBytes: config.push.maxPendingBytes }),
+    presence: new Presence({ ...outside, disconnect: (connection) => { sessions.close(connection, 'disconnected') } })
+  })
+
+  await app.register(healthRoutes)
+  await app.register(metricsRoute)
+  await app.register(wsRoute, {
+    clock,
+    path: WS_PATH,
+    allowQueryToken: handshake.allowQueryToken,
+    allowedOrigins: handshake.allowedOrigins,
+    allowEmptyOrigin: handshake.allowEmptyOrigin,
+    refusal: () => {
+      if (app.drain.refusesUpgrades) return 'SERVER_SHUTDOWN'
+      return app.overload.shouldRefuse() === undefined ? undefined : 'OVERLOADED'
+    },
+    onAccepted: () => { app.groupBus.firstClientAt(clock.unixMs()) }
+  })
+  if (config.admin !== undefined) await addAdmin(app, config, config.admin)
+  // The address that others call is known once the gRPC server listens.
+  await app.registry.start(config.grpc.advertiseAddr.replace(/:0$/, `:${app.pushServer.port}`))
+  board.waitForBus(app.groupBus.ready, config.kafka.readyTimeoutMs)
+}
+
+async function addAdmin (app: FastifyInstance, config: Config, { host, port, token }: NonNullable<Config['admin']>): Promise<void> {
+  const { drain, gateway } = app
+  await app.register(admin, {
+    host,
+    port,
+    routes: async (server) => {
+      await server.register(healthRoutes)
+      await server.register(metricsRoute)
+      await server.register(adminRoutes, { drain, times: config.drain, hub: gateway.hub, idOf: (connection) => gateway.sessions.idOf(connection), token })
+    }
+  })
+}
+
+/** What this node calls, so that readiness names nothing else. */
+function dependenciesOf (config: Config, overrides: Overrides): Dependency[] {
+  const own: Dependency[] = ['im', 'user']
+  if (config.auth.mode === 'service') own.unshift('auth')
+  if (overrides.kv === undefined) own.push('etcd')
+  if (overrides.sharedCache === undefined && config.redis.address !== undefined) own.push('redis')
+  if (overrides.bus === undefined) own.push('kafka')
+  return own
+}
+
+function required (address: string | undefined, name: string): string {
+  if (address === undefined) throw new RangeError(`${name} is missing`)
+  return address
+}
