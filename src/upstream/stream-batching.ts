@@ -54,7 +54,7 @@ export class RouteBatcher {
   /** One attempt. Rejects with the IM Service's refusal, DEADLINE_EXCEEDED, OVERLOADED, or what `fail` was given. */
   route (request: RouteRequest, deadlineMs: number): Promise<RouteAccepted> {
     if (this.#brokenBy !== undefined) return Promise.reject(this.#brokenBy)
-    if (Math.max(this.#outstanding.size, this.#waiting.length) >= this.#options.maxOutstanding) return Promise.reject(new GatewayError('OVERLOADED'))
+    if (this.#outstanding.size >= this.#options.maxOutstanding) return Promise.reject(new GatewayError('OVERLOADED'))
     const correlation = this.#nextCorrelation()
     this.#waiting.push({ item: routeItem(correlation, request), bytes: maxItemBytes(request) })
     if (!this.#isFlushing && !this.#isFull) {
@@ -81,8 +81,6 @@ export class RouteBatcher {
         if (this.#isFull) break
       }
       taken++
-      // Timed out before it left: nobody waits for it any more.
-      if (!this.#outstanding.has(waiting.item.correlation)) continue
       items.push(waiting.item)
       bytes += waiting.bytes
     }
@@ -140,7 +138,7 @@ export class RouteBatcher {
       this.#outstanding.delete(correlation)
       outstanding.reject(new GatewayError('DEADLINE_EXCEEDED'))
     }
-    // A stream that takes nothing must not pile up what nobody waits for.
+    // What has not left yet does not leave any more: a stream that takes nothing must not pile up what nobody waits for.
     this.#waiting = this.#waiting.filter(({ item }) => this.#outstanding.has(item.correlation))
     if (this.#outstanding.size > 0) this.#sweepTimer = this.#options.clock.setTimer(() => { this.#sweep() }, SWEEP_MS)
   }

@@ -132,6 +132,7 @@ t.test('a key set follows a change of keys, fetches at most once in 10 s for an 
   const set = new KeySet({ url: 'http://127.0.0.1/', timeoutMs: 100, clock, fetch: get })
   await Promise.all([set.keyFor('old', 'RS256'), set.keyFor('old', 'RS256')])
   t.equal(fetches, 1, 'one flight')
+  for (const algorithm of ['ES256', 'HS256', 'none', undefined]) await t.rejects(set.keyFor('old', algorithm), { message: 'the token does not name the algorithm of its key' })
   await set.keyFor(undefined, 'RS256')
   keys = [{ ...jwk, kid: 'new' }]
   await t.rejects(set.keyFor('new', 'RS256'), { message: 'the key set has no such key' })

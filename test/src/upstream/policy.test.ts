@@ -113,14 +113,19 @@ t.test('one call probes a half-open breaker; the others are answered at once, th
 t.test('a breaker that opens while a call waits for its second attempt leaves the call its own error', async (t) => {
   const { policy, clock, meter } = setUp()
   let attempts = 0
-  const errors = Array.from({ length: 10 }, (_, at) => policy.run('Route', () => {
+  const run = (text: string) => policy.run('Route', () => {
     attempts++
-    return Promise.reject(new GatewayError('SERVICE_UNAVAILABLE', { detail: `mine ${at}` }))
-  }).then(() => '', (error: Error) => error.message))
+    return Promise.reject(new GatewayError('SERVICE_UNAVAILABLE', { detail: text }))
+  }).then(() => '', (error: Error) => error.message)
+  const first = run('mine')
+  await settle()
+  t.notOk(policy.isOpen)
+  const others = Array.from({ length: 9 }, () => run('theirs'))
   await settle()
   t.ok(policy.isOpen)
   await clock.run(200)
-  t.same(await Promise.all(errors), errors.map((_, at) => `mine ${at}`))
+  t.equal(await first, 'mine')
+  t.same(new Set(await Promise.all(others)), new Set(['theirs']))
   t.equal(attempts, 10)
   t.equal(meter.counted('upstream_retries_total im'), 0)
 })
