@@ -1,7 +1,7 @@
 /**
- * The group bus over Kafka. Every node reads everything: a consumer group of its own, positions in memory, a supervisor
+ * The group bus over Kafka. Every node reads everything [GW-GRP-1]: a consumer group of its own, positions in memory, a supervisor
  * that brings the consumer back whatever ended it. What is fetched is handed over in the order of its partition; a
- * partition whose handler waits is fetched no further, and stops no other.
+ * partition whose handler waits is fetched no further, and stops no other [GW-GRP-4].
  */
 import type { EachBatchPayload, KafkaMessage } from 'kafkajs'
 import type { BusRecord, Clock, GroupBus, Health, Logger, Meter, Topic } from '../../src/ports.ts'

@@ -23,7 +23,7 @@ export interface SessionOptions {
   readonly onBatch: (payload: EachBatchPayload, session: KafkaSession) => Promise<void>
   /** Whether records of the partition wait for a promise of the handler. */
   readonly isHeld: (topic: string, partition: number) => boolean
-  /** Kafka answered a fetch from our positions. */
+  /** Kafka answered a fetch from our positions: from here on nothing is missed [GW-OBS-4]. */
   readonly onFetch: () => void
 }
 

@@ -17,7 +17,7 @@ export interface PartitionQueueOptions {
 /** What `run` left behind: nothing, records, or records (perhaps none) behind an open promise. */
 export type QueueState = 'empty' | 'more' | 'waiting'
 
-/** Records handed over before the event loop gets its turn: a few tenths of a millisecond for records of foreign groups. */
+/** Records handed over before the event loop gets its turn [GW-GRP-5]: a few tenths of a millisecond for records of foreign groups. */
 export const RECORDS_PER_TURN = 200
 const COMPACT_AT = 1024
 

@@ -72,7 +72,7 @@ export function busConformance (name: string, withWorld: (run: (world: BusWorld)
     t.test(`${name}: ${title}`, async (t) => { await withWorld((world) => run(t, world)) })
   }
 
-  test('records of a key arrive in the order they were produced in, whole', async (t, world) => {
+  test('[GW-GRP-1] records of a key arrive in the order they were produced in, whole', async (t, world) => {
     const bus = world.consumer()
     const sink = new Sink()
     bus.start(sink.handle)
@@ -113,7 +113,7 @@ export function busConformance (name: string, withWorld: (run: (world: BusWorld)
     t.same(sink.values, ['after'])
   })
 
-  test('two nodes each get everything', async (t, world) => {
+  test('[GW-GRP-1] two nodes each get everything', async (t, world) => {
     const nodes = [world.consumer(), world.consumer()].map((bus) => ({ bus, sink: new Sink() }))
     for (const { bus, sink } of nodes) bus.start(sink.handle)
     await Promise.all(nodes.map(({ bus }) => bus.ready))
@@ -155,7 +155,7 @@ export function busConformance (name: string, withWorld: (run: (world: BusWorld)
     t.same(sink.values, ['throws', 'rejects', 'fine'])
   })
 
-  test('a promise of the handler holds its partition alone, in order', async (t, world) => {
+  test('[GW-GRP-4] a promise of the handler holds its partition alone, in order', async (t, world) => {
     const bus = world.consumer()
     const sink = new Sink()
     const gate = deferred()

@@ -66,19 +66,19 @@ t.test('[GW-OBS-4] the bus is ready at the first fetch after the positions are s
   t.notOk(health.downs.has('kafka'))
 })
 
-t.test('a fetch before the join proves nothing', async (t) => {
+t.test('[GW-OBS-4] a fetch before the join proves nothing', async (t) => {
   const { bus, cluster } = rig()
   let ready = false
   void bus.ready.then(() => { ready = true })
   bus.start(() => {})
   for (let i = 0; i < 20 && cluster.consumers.length === 0; i++) await Promise.resolve()
+  t.equal(cluster.consumer.settings, undefined)
   cluster.consumer.fetch()
-  await Promise.resolve()
-  t.equal(ready, false)
   await settle()
+  t.equal(ready, false)
 })
 
-t.test('every join seeks to the end of what was taken; partitions that appear begin at 0', async (t) => {
+t.test('[GW-GRP-1] every join seeks to the end of what was taken; partitions that appear begin at 0', async (t) => {
   const { cluster, sink } = await reading()
   const { consumer } = cluster
   t.match(consumer.subscription, { topics: ['messages', 'changes', 'receipts'], fromBeginning: true })
@@ -91,7 +91,7 @@ t.test('every join seeks to the end of what was taken; partitions that appear be
   t.equal(consumer.position('messages', 2), '0')
 })
 
-t.test('where clients were let in first, reading goes back to 5 s before the first of them, never past the end', async (t) => {
+t.test('[GW-GRP-1] where clients were let in first, reading goes back to 5 s before the first of them, never past the end', async (t) => {
   const { bus, cluster } = rig()
   cluster.byTime.set('messages', [40, 210])
   bus.firstClientAt(1_000_000)
@@ -136,7 +136,7 @@ t.test('pauses double up to 10 s while Kafka is away, and are short again once i
   t.equal(pauses().at(-1), 500)
 })
 
-t.test('whatever ends a consumer brings another one, from the same positions', async (t) => {
+t.test('[GW-GRP-1] whatever ends a consumer brings another one, from the same positions', async (t) => {
   const ends: Array<[string, (rig: Rig) => Promise<void>, RegExp]> = [
     ['a crash', async ({ cluster }) => { cluster.consumer.emit('crash', { error: new TypeError('not retried') }) }, /not retried/],
     ['a stop', async ({ cluster, clock }) => {
@@ -196,7 +196,7 @@ t.test('a consumer that cannot be closed is left behind, and made to end itself'
   t.same(sink.values, [])
 })
 
-t.test('a promise pauses its partition alone, across joins and restarts, and the rest of the batch follows it', async (t) => {
+t.test('[GW-GRP-4] a promise pauses its partition alone, across joins and restarts, and the rest of the batch follows it', async (t) => {
   const gate = deferred()
   const { cluster, clock, meter, sink } = await reading({}, (record) => valueOf(record) === 'hold' ? gate.promise : undefined)
   t.equal(await cluster.consumer.batch('messages', 0, 100, ['hold', 'b', 'c'], { end: 110 }), '102')
@@ -215,7 +215,7 @@ t.test('a promise pauses its partition alone, across joins and restarts, and the
   t.equal(meter.gauge('kafka_lag group_msg'), 7)
 })
 
-t.test('a long batch gives the loop back, heartbeats, and survives a heartbeat that fails', async (t) => {
+t.test('[GW-GRP-5] a long batch gives the loop back, heartbeats, and survives a heartbeat that fails', async (t) => {
   const { cluster, sink } = await reading()
   let heartbeats = 0
   const values = Array.from({ length: 1_000 }, (_, i) => `${i}`)
