@@ -3,6 +3,7 @@
  * degrade: a channel may fall into answering every call with a reset (grpc-node #3040) and does not come back by itself.
  */
 import { Client, connectivityState, credentials, Metadata, status, type ChannelCredentials, type ChannelOptions, type MethodDefinition, type StatusObject } from '@grpc/grpc-js'
+import { GatewayError } from '../../src/errors.ts'
 import type { Clock } from '../../src/ports.ts'
 import { grpcError } from './grpc-errors.ts'
 
@@ -59,16 +60,17 @@ export class ChannelPool {
     this.#channels = Array.from({ length: channels }, () => this.#open())
   }
 
-  /** The channel whose turn it is. */
+  /** The channel whose turn it is. Throws SERVICE_UNAVAILABLE once the pool is closed. */
   next (): PooledChannel {
+    if (this.#isClosed) throw new GatewayError('SERVICE_UNAVAILABLE', { detail: 'the channels are closed' })
     this.#turn = (this.#turn + 1) % this.#channels.length
     return this.#channels[this.#turn] as PooledChannel
   }
 
   /** One call on the channel whose turn it is. Rejects with a GatewayError by `grpcError`. */
-  unary<Req, Res> (method: MethodDefinition<Req, Res>, request: Req, deadlineMs: number, metadata: Metadata = NO_METADATA): Promise<Res> {
+  async unary<Req, Res> (method: MethodDefinition<Req, Res>, request: Req, deadlineMs: number, metadata: Metadata = NO_METADATA): Promise<Res> {
     const channel = this.next()
-    return new Promise((resolve, reject) => {
+    return await new Promise((resolve, reject) => {
       // grpc-js counts deadlines by the wall clock, so this one is not injected.
       const options = { deadline: Date.now() + deadlineMs }
       channel.client.makeUnaryRequest(method.path, method.requestSerialize, method.responseDeserialize, request, metadata, options, (error, response) => {

@@ -261,6 +261,17 @@ t.test('a channel whose calls keep failing is replaced, its last calls are not c
   t.equal((await slow).sequenceNumber > 0, true)
 })
 
+t.test('a call after the close is SERVICE_UNAVAILABLE, and one under way when it closes is not left hanging', async (t) => {
+  const { services, app } = await setUp(t)
+  services.im.behave = () => ({ silent: true })
+  const open = codeOf(app.im.route(request(), 5_000))
+  await until(() => services.im.requests.length === 1, 'the call is at the server')
+  await app.close()
+  t.equal(await open, 'SERVICE_UNAVAILABLE')
+  t.equal(await codeOf(app.im.route(request(), 1_000)), 'SERVICE_UNAVAILABLE')
+  t.equal(await codeOf(app.users.isMember('group_1', 'a')), 'SERVICE_UNAVAILABLE')
+})
+
 t.test('past the bound of outstanding messages: OVERLOADED', async (t) => {
   const { services, app } = await setUp(t, { channels: 1, maxInFlight: 5 })
   services.im.behave = () => ({ delayMs: 50 })
