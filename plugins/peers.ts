@@ -1,8 +1,7 @@
 /** Opens the channels to the other gateway nodes, each at its first use, and closes them last. */
 import fp from 'fastify-plugin'
 import type { PeerNodes } from '../src/delivery/peers.ts'
-import type { GrpcCredentials } from './lib/grpc-credentials.ts'
-import { PeerClients } from './lib/peer-clients.ts'
+import { PeerClients, type PeerClientsOptions } from './lib/peer-clients.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -11,8 +10,7 @@ declare module 'fastify' {
 }
 
 /** The credentials are those of the node's own gRPC server: all nodes share them. */
-export interface PeersOptions extends GrpcCredentials {
-  readonly maxChannels?: number
+export interface PeersOptions extends PeerClientsOptions {
   /** A ready client (tests, embedding); it is not closed here. */
   readonly client?: PeerNodes
 }

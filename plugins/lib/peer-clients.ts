@@ -1,10 +1,14 @@
 /** Calls to the other gateway nodes: one channel for each address, opened at its first call and closed when it is long unused. */
-import { Client, type MethodDefinition } from '@grpc/grpc-js'
+import { Client, type ChannelOptions, type Metadata, type MethodDefinition } from '@grpc/grpc-js'
 import { LRUCache } from 'lru-cache'
 import {
   GatewayServiceDefinition, type DisconnectRequest, type DisconnectResponse, type PushMessageRequest, type PushMessageResponse, type PushReadReceiptRequest
 } from '../../src/generated/gateway/v1/gateway.ts'
+import type { Clock } from '../../src/ports.ts'
+import { systemClock } from '../../src/embedded/system-clock.ts'
+import { HOP_MARGIN_MS } from '../../src/delivery/delivery.ts'
 import type { PeerNodes } from '../../src/delivery/peers.ts'
+import { ForwardStream } from './forward-stream.ts'
 import { peerCredentials, peerMetadata, type GrpcCredentials } from './grpc-credentials.ts'
 import { grpcError } from './grpc-errors.ts'
 import { serviceDefinition } from './grpc-service.ts'
@@ -12,38 +16,51 @@ import { serviceDefinition } from './grpc-service.ts'
 export interface PeerClientsOptions extends GrpcCredentials {
   /** Channels that are kept; the one unused for longest is closed for another one. */
   readonly maxChannels?: number
+  /** How long the nodes wait for a device. A push with time for it goes by the stream of its node, others and all without it by calls with their own deadline. */
+  readonly ackTimeoutMs?: number
+  readonly clock?: Clock
+}
+
+interface PeerChannel {
+  readonly client: Client
+  stream: ForwardStream | undefined
 }
 
 const MAX_CHANNELS = 256
-const KEEPALIVE_TIME_MS = 5_000
-const KEEPALIVE_TIMEOUT_MS = 2_000
-const MAX_RECONNECT_BACKOFF_MS = 1_000
-const IDLE_MS = 300_000
+const CHANNEL_OPTIONS: ChannelOptions = {
+  'grpc.use_local_subchannel_pool': 1,
+  // A black-holed node is noticed in seconds, not at the end of TCP's patience.
+  'grpc.keepalive_time_ms': 5_000,
+  'grpc.keepalive_timeout_ms': 2_000,
+  'grpc.initial_reconnect_backoff_ms': 100,
+  'grpc.max_reconnect_backoff_ms': 1_000,
+  'grpc.client_idle_timeout_ms': 300_000,
+  // The router has its own second try, by a fresh route.
+  'grpc.enable_retries': 0,
+  // Its tables grow without bound (grpc-node #1941, #2068).
+  'grpc.enable_channelz': 0
+}
 
 const methods = serviceDefinition(GatewayServiceDefinition)
 
 export class PeerClients implements PeerNodes {
-  readonly #channels: LRUCache<string, Client>
-  readonly #metadata
+  readonly #channels: LRUCache<string, PeerChannel>
+  readonly #metadata: Metadata
+  readonly #clock: Clock
+  readonly #streamFromMs: number
 
   constructor (options: PeerClientsOptions) {
     const credentials = peerCredentials(options)
     this.#metadata = peerMetadata(options)
+    this.#clock = options.clock ?? systemClock
+    this.#streamFromMs = (options.ackTimeoutMs ?? Infinity) + HOP_MARGIN_MS
     this.#channels = new LRUCache({
       max: options.maxChannels ?? MAX_CHANNELS,
-      memoMethod: (address) => new Client(address, credentials, {
-        'grpc.use_local_subchannel_pool': 1,
-        // A black-holed node is noticed in seconds, not at the end of TCP's patience.
-        'grpc.keepalive_time_ms': KEEPALIVE_TIME_MS,
-        'grpc.keepalive_timeout_ms': KEEPALIVE_TIMEOUT_MS,
-        'grpc.initial_reconnect_backoff_ms': 100,
-        'grpc.max_reconnect_backoff_ms': MAX_RECONNECT_BACKOFF_MS,
-        'grpc.client_idle_timeout_ms': IDLE_MS,
-        // The router has its own second try, by a fresh route.
-        'grpc.enable_retries': 0,
-        'grpc.enable_channelz': 0
-      }),
-      dispose: (client) => { client.close() }
+      memoMethod: (address): PeerChannel => ({ client: new Client(address, credentials, CHANNEL_OPTIONS), stream: undefined }),
+      dispose: ({ client, stream }) => {
+        stream?.finish()
+        client.close()
+      }
     })
   }
 
@@ -51,7 +68,10 @@ export class PeerClients implements PeerNodes {
   get size (): number { return this.#channels.size }
 
   push (address: string, request: PushMessageRequest, deadlineMs: number): Promise<PushMessageResponse> {
-    return this.#call(methods.pushMessage, address, request, deadlineMs)
+    if (deadlineMs < this.#streamFromMs) return this.#call(methods.pushMessage, address, request, deadlineMs)
+    const channel = this.#channels.memo(address)
+    if (channel.stream === undefined || channel.stream.isOver) channel.stream = new ForwardStream(channel.client, this.#metadata, this.#clock)
+    return channel.stream.push(request, deadlineMs)
   }
 
   pushReadReceipt (address: string, request: PushReadReceiptRequest, deadlineMs: number): Promise<PushMessageResponse> {
@@ -67,7 +87,7 @@ export class PeerClients implements PeerNodes {
   }
 
   #call<Req, Res> (method: MethodDefinition<Req, Res>, address: string, request: Req, deadlineMs: number): Promise<Res> {
-    const client = this.#channels.memo(address)
+    const { client } = this.#channels.memo(address)
     return new Promise((resolve, reject) => {
       // grpc-js counts deadlines by the wall clock, so this one is not injected.
       const options = { deadline: Date.now() + deadlineMs }

@@ -8,7 +8,7 @@ import type { PushBatch, PushMessageResponse, PushReport, PushReportItem } from 
 import type { Clock, Timer } from '../../src/ports.ts'
 import type { PushSink } from '../../src/delivery/delivery.ts'
 import type { Push } from '../../src/delivery/push.ts'
-import { refusalStatus } from '../../src/delivery/refusal.ts'
+import { refusalText } from '../../src/delivery/refusal.ts'
 import { refusedResponse } from '../../src/delivery/report.ts'
 import { leftMs } from './grpc-deadline.ts'
 
@@ -79,7 +79,7 @@ export class PushStream implements PushSink {
 
   /** A push that cannot be done is one item's answer; the stream goes on. */
   refused (correlation: number, error: GatewayError): void {
-    this.settled(correlation, refusedResponse(`${refusalStatus(error.code)}: ${error.message}`))
+    this.settled(correlation, refusedResponse(refusalText(error)))
   }
 
   #take (batch: PushBatch): void {

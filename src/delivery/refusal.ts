@@ -1,5 +1,5 @@
 /** Refusals of calls as gRPC status names: what callers are told, and the label of `pushes_refused_total`. */
-import type { ErrorCode } from '../errors.ts'
+import { GatewayError, type ErrorCode } from '../errors.ts'
 
 export type RefusalStatus = 'INVALID_ARGUMENT' | 'RESOURCE_EXHAUSTED' | 'DEADLINE_EXCEEDED' | 'UNAVAILABLE' | 'INTERNAL'
 
@@ -13,4 +13,22 @@ export function refusalStatus (code: ErrorCode): RefusalStatus {
       return 'UNAVAILABLE'
     default: return 'INTERNAL'
   }
+}
+
+const CODES: Readonly<Record<string, ErrorCode>> = {
+  INVALID_ARGUMENT: 'INVALID_MESSAGE',
+  RESOURCE_EXHAUSTED: 'OVERLOADED',
+  DEADLINE_EXCEEDED: 'DEADLINE_EXCEEDED',
+  UNAVAILABLE: 'SERVICE_UNAVAILABLE'
+}
+
+/** A refusal as the text of an item's report in a PushStream. */
+export function refusalText (error: GatewayError): string {
+  return `${refusalStatus(error.code)}: ${error.message}`
+}
+
+/** The refusal that such a text stands for. */
+export function refusalFrom (text: string): GatewayError {
+  const [status = '', ...detail] = text.split(': ')
+  return new GatewayError(CODES[status] ?? 'INTERNAL_ERROR', { detail: detail.join(': ') })
 }

@@ -488,6 +488,42 @@ t.test('a node hands pushes, receipts and disconnects to the node that has the d
   await fake.close()
 })
 
+t.test('pushes with time enough share a stream to their node; those with less, and refusals, are as good', async (t) => {
+  const there = await world(t, { maxConnectionAgeMs: 400 })
+  const remote = connect(there.hub, 'bob', 'phone').connection
+  const address = `127.0.0.1:${there.app.pushServer.port}`
+  const nodes = new PeerClients({ ackTimeoutMs: 5_000 })
+  t.teardown(() => { nodes.close() })
+  const local = (fields: Partial<PushMessageRequest>): PushMessageRequest => message({ scope: Scope.LOCAL, ...fields })
+  const answers = await Promise.all(Array.from({ length: 500 }, (_, i) => nodes.push(address, local({ msgId: `m${i}`, metadata: { k: 'v' } }), i % 2 === 0 ? 5_750 : 3_000)))
+  t.ok(answers.every(({ success }) => success))
+  await t.rejects(nodes.push(address, local({ msgId: '' }), 5_750), { code: 'INVALID_MESSAGE', message: /^msg_id must/ })
+  const full = await world(t, { maxPending: 0 })
+  connect(full.hub, 'bob', 'phone')
+  await t.rejects(nodes.push(`127.0.0.1:${full.app.pushServer.port}`, local({}), 5_750), { code: 'OVERLOADED' })
+
+  // The node asks for a new stream every 200 ms; nothing is lost.
+  for (let i = 0; i < 100; i++) {
+    await new Promise((resolve) => setTimeout(resolve, 5))
+    if (!(await nodes.push(address, local({ msgId: `o${i}` }), 5_750)).success) t.fail(`${i}`)
+  }
+  there.tracker.connectionClosed(remote, 'gone')
+  await there.app.close()
+  await t.rejects(nodes.push(address, local({ msgId: 'p' }), 5_750), { code: 'SERVICE_UNAVAILABLE' })
+})
+
+t.test('a stream to a node that breaks leaves its pushes unknown', async (t) => {
+  const there = await world(t, { autoAck: false, closeGraceMs: 50 })
+  connect(there.hub, 'bob', 'phone')
+  const nodes = new PeerClients({ ackTimeoutMs: 5_000 })
+  t.teardown(() => { nodes.close() })
+  const answer = nodes.push(`127.0.0.1:${there.app.pushServer.port}`, message({ scope: Scope.LOCAL }), 5_750)
+  while (there.written.length === 0) await new Promise((resolve) => setTimeout(resolve, 5))
+  const rejected = t.rejects(answer, { code: 'SERVICE_UNAVAILABLE' })
+  await there.app.close()
+  await rejected
+})
+
 t.test('channels to nodes are bounded, the one unused for longest goes', async (t) => {
   const nodes = new PeerClients({ maxChannels: 2 })
   for (const port of [1, 2, 3]) await t.rejects(nodes.push(`127.0.0.1:${port}`, message(), 1_000), { code: 'SERVICE_UNAVAILABLE' })
