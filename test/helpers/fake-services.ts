@@ -1,136 +1,13 @@
 /**
  * Stand-in Auth, IM and User services on a real gRPC server on loopback. Each remembers its calls and can be told to be
- * slow, to refuse, to fail, to fall silent, or to die after it has accepted.
+ * slow, to refuse, to fail or to fall silent.
  */
-import { Server, ServerCredentials, status, type ChannelOptions, type ServerDuplexStream } from '@grpc/grpc-js'
+import { Server, ServerCredentials, type ChannelOptions, type status } from '@grpc/grpc-js'
 import { AuthServiceDefinition, type ValidateTokenResponse } from '../../src/generated/auth/v1/auth.ts'
-import {
-  IMServiceDefinition, type IMErrorCode, type RouteBatch, type RouteBatchReply, type RouteGroupMessageRequest,
-  type RoutePrivateMessageRequest, type RouteReply
-} from '../../src/generated/im/v1/im.ts'
+import { IMServiceDefinition } from '../../src/generated/im/v1/im.ts'
 import { UserServiceDefinition, type UserErrorCode } from '../../src/generated/user/v1/user.ts'
 import { serviceDefinition, type HandlersOf } from '../../plugins/lib/grpc-service.ts'
-
-/** What a fake does with one call instead of, or before, its usual answer. */
-export interface Behaviour<Code extends number> {
-  /** An application error inside an OK reply. */
-  readonly errorCode?: Code
-  /** A gRPC status; with `acceptFirst` only after the message was accepted. */
-  readonly status?: status
-  readonly acceptFirst?: boolean
-  readonly delayMs?: number
-  /** No answer at all. */
-  readonly silent?: boolean
-  readonly sequenceNumber?: bigint
-}
-
-export interface ImRequest {
-  readonly kind: 'private' | 'group'
-  readonly via: 'unary' | 'stream'
-  readonly recipient: string
-  readonly message: RoutePrivateMessageRequest | RouteGroupMessageRequest
-  readonly traceparent: string | undefined
-}
-
-type Failure = { readonly code: status, readonly details: string }
-type ImAnswer = { sequenceNumber: bigint, serverTimestamp: Date, errorCode: IMErrorCode, errorMessage: string }
-
-export class FakeIm {
-  offersStream = true
-  behave: (request: ImRequest) => Behaviour<IMErrorCode> | undefined = () => undefined
-  /** Every request in the order of its arrival. */
-  readonly requests: ImRequest[] = []
-  /** Sequence numbers by `sender msg_id`. */
-  readonly accepted = new Map<string, bigint>()
-  readonly streams = new Set<ServerDuplexStream<RouteBatch, RouteBatchReply>>()
-  /** Sizes of the batches that came. */
-  readonly batches: number[] = []
-  readonly #sequences = new Map<string, bigint>()
-
-  answer (request: ImRequest, done: (failure: Failure | undefined, answer?: ImAnswer) => void): void {
-    this.requests.push(request)
-    const { errorCode = 0, status: code, acceptFirst, delayMs = 0, silent, sequenceNumber } = this.behave(request) ?? {}
-    const isRefused = errorCode !== 0 || (code !== undefined && acceptFirst !== true)
-    const sequence = isRefused ? 0n : sequenceNumber ?? this.#accept(request)
-    if (silent === true) return
-    const reply = () => {
-      if (code !== undefined) done({ code, details: 'told to fail' })
-      else done(undefined, { sequenceNumber: sequence, serverTimestamp: new Date(1_700_000_000_000), errorCode, errorMessage: 'secret detail' })
-    }
-    if (delayMs > 0) setTimeout(reply, delayMs)
-    else reply()
-  }
-
-  handlers (): HandlersOf<typeof IMServiceDefinition> {
-    return {
-      routePrivateMessage: (call, done) => {
-        const { request } = call
-        this.answer({ kind: 'private', via: 'unary', recipient: request.recipientId, message: request, traceparent: traceparentOf(call.metadata.get('traceparent')) }, (failure, answer) => {
-          done(failure ?? null, answer === undefined ? null : { ...answer, deliveryStatus: 1 })
-        })
-      },
-      routeGroupMessage: (call, done) => {
-        const { request } = call
-        this.answer({ kind: 'group', via: 'unary', recipient: request.groupId, message: request, traceparent: traceparentOf(call.metadata.get('traceparent')) }, (failure, answer) => {
-          done(failure ?? null, answer === undefined ? null : { ...answer, onlineMemberCount: 0, offlineMemberCount: 0 })
-        })
-      },
-      routeStream: (call) => { this.#serveStream(call) }
-    }
-  }
-
-  #serveStream (call: ServerDuplexStream<RouteBatch, RouteBatchReply>): void {
-    if (!this.offersStream) {
-      call.emit('error', { code: status.UNIMPLEMENTED, details: 'no such call' })
-      return
-    }
-    this.streams.add(call)
-    let open = 0
-    let hasEnded = false
-    const endIfDone = () => { if (hasEnded && open === 0) call.end() }
-    call.on('data', (batch: RouteBatch) => {
-      this.batches.push(batch.items.length)
-      const replies: RouteReply[] = []
-      let isAsync = false
-      for (const { correlation, message } of batch.items) {
-        if (message === undefined) continue
-        open++
-        const recipient = message.$case === 'private' ? message.value.recipientId : message.value.groupId
-        this.answer({ kind: message.$case, via: 'stream', recipient, message: message.value, traceparent: undefined }, (failure, answer) => {
-          open--
-          if (failure !== undefined) {
-            call.emit('error', failure)
-            return
-          }
-          const item = replyItem(correlation, message.$case, answer as ImAnswer)
-          if (isAsync) call.write({ items: [item] })
-          else replies.push(item)
-          endIfDone()
-        })
-      }
-      isAsync = true
-      if (replies.length > 0) call.write({ items: replies })
-    })
-    call.on('error', () => {})
-    call.on('cancelled', () => { this.streams.delete(call) })
-    call.on('end', () => {
-      this.streams.delete(call)
-      hasEnded = true
-      endIfDone()
-    })
-  }
-
-  #accept ({ recipient, message, kind }: ImRequest): bigint {
-    const id = `${message.senderId} ${message.msgId}`
-    const known = this.accepted.get(id)
-    if (known !== undefined) return known
-    const conversation = kind === 'group' ? recipient : [message.senderId, recipient].sort().join(' ')
-    const sequence = (this.#sequences.get(conversation) ?? 0n) + 1n
-    this.#sequences.set(conversation, sequence)
-    this.accepted.set(id, sequence)
-    return sequence
-  }
-}
+import { FakeIm, type Behaviour, type Failure } from './fake-im-service.ts'
 
 export class FakeAuth {
   /** Tokens that were asked for, in order. */
@@ -203,14 +80,14 @@ export class FakeServices {
   get address (): string { return `127.0.0.1:${this.#port}` }
 
   /** Serves on a free port, or again on the port it had. */
-  async start (options: ChannelOptions = {}, host = '127.0.0.1', port = this.#port): Promise<this> {
+  async start (options: ChannelOptions = {}, credentials = ServerCredentials.createInsecure()): Promise<this> {
     // With channelz off a server forgets its sessions, and `forceShutdown` would leave them open (grpc-js 1.14.7).
     const server = new Server(options)
     server.addService(serviceDefinition(AuthServiceDefinition), this.auth.handlers())
     server.addService(serviceDefinition(IMServiceDefinition), this.im.handlers())
     server.addService(serviceDefinition(UserServiceDefinition), this.users.handlers())
     this.#port = await new Promise<number>((resolve, reject) => {
-      server.bindAsync(`${host}:${port}`, ServerCredentials.createInsecure(), (error, bound) => { if (error === null) resolve(bound); else reject(error) })
+      server.bindAsync(`127.0.0.1:${this.#port}`, credentials, (error, bound) => { if (error === null) resolve(bound); else reject(error) })
     })
     this.#server = server
     return this
@@ -222,19 +99,6 @@ export class FakeServices {
     this.#server = undefined
     this.im.streams.clear()
   }
-}
-
-function replyItem (correlation: number, kind: 'private' | 'group', answer: ImAnswer): RouteReply {
-  return {
-    correlation,
-    reply: kind === 'private'
-      ? { $case: 'private', value: { ...answer, deliveryStatus: 1 } }
-      : { $case: 'group', value: { ...answer, onlineMemberCount: 0, offlineMemberCount: 0 } }
-  }
-}
-
-function traceparentOf (values: Array<string | Buffer>): string | undefined {
-  return values[0]?.toString()
 }
 
 /** What a token claims, unchecked; nothing where it is no JWT. */

@@ -2,13 +2,14 @@ import { createServer, connect, type AddressInfo, type Socket } from 'node:net'
 import { once } from 'node:events'
 import Fastify from 'fastify'
 import t, { type Test } from 'tap'
-import { status } from '@grpc/grpc-js'
+import { ServerCredentials, status } from '@grpc/grpc-js'
 import upstream, { type UpstreamOptions } from '../../plugins/upstream.ts'
 import { ChannelPool } from '../../plugins/lib/channel-pool.ts'
 import { ImClient } from '../../plugins/lib/im-client.ts'
 import { GatewayError } from '../../src/errors.ts'
 import { systemClock } from '../../src/embedded/system-clock.ts'
 import type { RouteAccepted, RouteRequest } from '../../src/ports.ts'
+import { createAuthority } from '../helpers/certificates.ts'
 import { FakeHealth, FakeLogger, FakeMeter } from '../helpers/fakes.ts'
 import { FakeServices } from '../helpers/fake-services.ts'
 
@@ -270,6 +271,21 @@ t.test('a call after the close is SERVICE_UNAVAILABLE, and one under way when it
   t.equal(await open, 'SERVICE_UNAVAILABLE')
   t.equal(await codeOf(app.im.route(request(), 1_000)), 'SERVICE_UNAVAILABLE')
   t.equal(await codeOf(app.users.isMember('group_1', 'a')), 'SERVICE_UNAVAILABLE')
+})
+
+t.test('over TLS both sides are checked: the service by the authority given, we by our certificate', async (t) => {
+  const authority = createAuthority()
+  t.teardown(() => { authority.remove() })
+  const server = authority.sign('IP:127.0.0.1')
+  const { cert, key } = authority.sign('DNS:gateway.example')
+  const { ca } = authority
+  const credentials = ServerCredentials.createSsl(Buffer.from(ca), [{ cert_chain: Buffer.from(server.cert), private_key: Buffer.from(server.key) }], true)
+  const codes: string[] = []
+  for (const tls of [{ ca, cert, key }, { ca }, { cert, key }, undefined]) {
+    const { app } = await setUp(t, { tls }, [{}, credentials])
+    codes.push(await codeOf(app.im.route(request(), 2_000)))
+  }
+  t.same(codes, ['ok', 'SERVICE_UNAVAILABLE', 'SERVICE_UNAVAILABLE', 'SERVICE_UNAVAILABLE'])
 })
 
 t.test('past the bound of outstanding messages: OVERLOADED', async (t) => {
