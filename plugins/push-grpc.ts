@@ -15,7 +15,7 @@ declare module 'fastify' {
     pushServer: {
       /** The port that is listened on. */
       readonly port: number
-      /** What gRPC health says: false until the node is ready, and again when it has drained. */
+      /** What gRPC health says. It says true from ready to close by itself. */
       setServing (isServing: boolean): void
     }
   }
@@ -61,7 +61,10 @@ export default fp<PushGrpcOptions>(async function pushGrpc (fastify, options) {
   const port = await server.listen()
   fastify.decorate('pushServer', { port, setServing: (isServing: boolean) => { server.setServing(isServing) } })
 
-  fastify.addHook('onReady', async () => { guard.isOpen = true })
+  fastify.addHook('onReady', async () => {
+    guard.isOpen = true
+    server.setServing(true)
+  })
   fastify.addHook('onClose', async () => {
     server.setServing(false)
     guard.isOpen = false
