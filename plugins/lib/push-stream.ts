@@ -1,10 +1,11 @@
 /**
  * One PushStream: batches of pushes in, reports out as the pushes settle, all that settled in a turn in one message. With
- * too much unanswered, or a caller that does not read, the stream is not read: HTTP/2 flow control pushes back.
+ * too much unanswered, or a caller that does not read, the stream is not read: HTTP/2 flow control pushes back. A large
+ * batch is worked off in slices, so that it does not keep the loop from everybody else.
  */
 import type { ServerDuplexStream } from '@grpc/grpc-js'
 import { GatewayError } from '../../src/errors.ts'
-import type { PushBatch, PushMessageResponse, PushReport, PushReportItem } from '../../src/generated/gateway/v1/gateway.ts'
+import type { PushBatch, PushItem, PushMessageResponse, PushReport, PushReportItem } from '../../src/generated/gateway/v1/gateway.ts'
 import type { Clock, Timer } from '../../src/ports.ts'
 import type { PushSink } from '../../src/delivery/delivery.ts'
 import type { Push } from '../../src/delivery/push.ts'
@@ -24,12 +25,19 @@ export interface PushStreamOptions {
 
 /** Reports of one message. */
 const MAX_REPORT_ITEMS = 1_000
+/** Pushes of one turn. */
+const SLICE_ITEMS = 256
+const NOTHING: readonly PushItem[] = []
 /** How long a caller has to end the stream that it was asked to end. */
 const FINISH_WAIT_MS = 1_000
 
 export class PushStream implements PushSink {
   readonly #call: ServerDuplexStream<PushBatch, PushReport>
   readonly #options: PushStreamOptions
+  /** What is left of the batch at hand; nothing is read meanwhile. */
+  #batch: readonly PushItem[] = NOTHING
+  #next = 0
+  #working = false
   #replies: PushReportItem[] = []
   #outstanding = 0
   #flushing = false
@@ -44,7 +52,11 @@ export class PushStream implements PushSink {
     this.#call = call
     this.#options = options
     this.#timer = options.clock.setTimer(() => { this.finish() }, options.maxAgeMs)
-    call.on('data', (batch: PushBatch) => { this.#take(batch) })
+    call.on('data', (batch: PushBatch) => {
+      this.#batch = batch.items
+      this.#next = 0
+      this.#work()
+    })
     call.on('drain', () => {
       this.#blocked = false
       this.#flush()
@@ -82,15 +94,28 @@ export class PushStream implements PushSink {
     this.settled(correlation, refusedResponse(refusalText(error)))
   }
 
-  #take (batch: PushBatch): void {
+  #work (): void {
     const { push, maxOutstanding } = this.#options
     const deadlineMs = leftMs(this.#call.getDeadline())
-    for (const { correlation, push: request } of batch.items) {
+    const end = Math.min(this.#next + SLICE_ITEMS, this.#batch.length)
+    while (this.#next < end) {
+      const { correlation, push: request } = this.#batch[this.#next++] as PushItem
       this.#outstanding++
       if (request === undefined) this.refused(correlation, new GatewayError('INVALID_MESSAGE', { detail: 'push must be set' }))
       else push.deliver(request, deadlineMs, this, correlation)
     }
-    if (this.#outstanding >= maxOutstanding) this.#call.pause()
+    if (this.#next === this.#batch.length) this.#batch = NOTHING
+    else this.#workSoon()
+    if (this.#batch !== NOTHING || this.#outstanding >= maxOutstanding) this.#call.pause()
+  }
+
+  #workSoon (): void {
+    if (this.#working) return
+    this.#working = true
+    setImmediate(() => {
+      this.#working = false
+      this.#readOn()
+    })
   }
 
   #flushSoon (): void {
@@ -109,7 +134,7 @@ export class PushStream implements PushSink {
       if (items === this.#replies) this.#replies = []
       this.#write({ items })
     }
-    if (this.#ending && this.#outstanding === 0 && this.#replies.length === 0 && !this.#call.writableEnded) this.#call.end()
+    if (this.#ending && this.#batch === NOTHING && this.#outstanding === 0 && this.#replies.length === 0 && !this.#call.writableEnded) this.#call.end()
   }
 
   #write (report: PushReport): void {
@@ -118,9 +143,11 @@ export class PushStream implements PushSink {
     this.#call.pause()
   }
 
+  /** The rest of the batch, then the next one, as far as there is room. */
   #readOn (): void {
-    if (this.#ending || this.#closed || this.#blocked) return
-    if (this.#call.isPaused() && this.#outstanding < this.#options.maxOutstanding / 2) this.#call.resume()
+    if (this.#closed || this.#blocked || this.#outstanding >= this.#options.maxOutstanding) return
+    if (this.#batch !== NOTHING) this.#work()
+    if (this.#batch === NOTHING && this.#outstanding < this.#options.maxOutstanding && !this.#ending && this.#call.isPaused()) this.#call.resume()
   }
 
   #endSoon (): void {
