@@ -7,6 +7,7 @@ import type { Push } from '../src/delivery/push.ts'
 import { GatewayServiceDefinition } from '../src/generated/gateway/v1/gateway.ts'
 import { areChecked, callerCheck, serverCredentials, type GrpcCredentials } from './lib/grpc-credentials.ts'
 import { GrpcGuard } from './lib/grpc-guard.ts'
+import { logGrpcTo } from './lib/grpc-log.ts'
 import { GrpcServer } from './lib/grpc-server.ts'
 import { PushHandlers, pushService } from './lib/push-handlers.ts'
 
@@ -44,6 +45,7 @@ export default fp<PushGrpcOptions>(async function pushGrpc (fastify, options) {
   if (!areChecked(options) && !isLoopback(options.host)) throw new RangeError('a host that is not loopback needs authToken or tls.ca')
   if (options.tls?.ca !== undefined && options.tls.allowedSans.length === 0) throw new RangeError('tls.ca needs allowedSans')
 
+  logGrpcTo(options.logger)
   const { fullName } = GatewayServiceDefinition
   const maxStreamAgeMs = maxConnectionAgeMs / 2
   const handlers = new PushHandlers({ ...options, maxStreamAgeMs })

@@ -27,6 +27,7 @@ interface PeerChannel {
 }
 
 const MAX_CHANNELS = 256
+const TLS_SERVER_NAME = 'im-gateway'
 const CHANNEL_OPTIONS: ChannelOptions = {
   'grpc.use_local_subchannel_pool': 1,
   // A black-holed node is noticed in seconds, not at the end of TCP's patience.
@@ -54,9 +55,11 @@ export class PeerClients implements PeerNodes {
     this.#metadata = peerMetadata(options)
     this.#clock = options.clock ?? systemClock
     this.#streamFromMs = (options.ackTimeoutMs ?? Infinity) + HOP_MARGIN_MS
+    // Nodes are called by address, which is no name that TLS could ask for; the certificate is checked by our own rule.
+    const channelOptions = options.tls?.ca === undefined ? CHANNEL_OPTIONS : { ...CHANNEL_OPTIONS, 'grpc.ssl_target_name_override': TLS_SERVER_NAME }
     this.#channels = new LRUCache({
       max: options.maxChannels ?? MAX_CHANNELS,
-      memoMethod: (address): PeerChannel => ({ client: new Client(address, credentials, CHANNEL_OPTIONS), stream: undefined }),
+      memoMethod: (address): PeerChannel => ({ client: new Client(address, credentials, channelOptions), stream: undefined }),
       dispose: ({ client, stream }) => {
         stream?.finish()
         client.close()

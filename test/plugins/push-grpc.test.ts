@@ -374,13 +374,15 @@ t.test('a bearer that is shown twice is none', async (t) => {
   t.notOk(isAllowed({ metadata, certificate: undefined }))
 })
 
-t.test('without credentials the server binds to loopback alone', async (t) => {
+t.test('[GW-OBS-3] without credentials the server binds to loopback alone; what grpc-js has to say is a line of our log', async (t) => {
   for (const host of ['0.0.0.0', '::', '10.1.2.3', 'gateway.example']) await t.rejects(world(t, { host }), { message: /loopback/ })
   await t.rejects(world(t, { tls: { cert: 'c', key: 'k', ca: 'ca', allowedSans: [] } }), { message: /allowedSans/ })
   const { app } = await world(t, { host: '::1' })
   t.ok(app.pushServer.port > 0)
   const { app: open } = await world(t, { host: '0.0.0.0', authToken: 'secret' })
-  await t.rejects(world(t, { port: open.pushServer.port, host: '0.0.0.0', authToken: 'secret' }), { message: /EADDRINUSE|No address added/ })
+  const logger = new FakeLogger()
+  await t.rejects(world(t, { port: open.pushServer.port, host: '0.0.0.0', authToken: 'secret', logger }), { message: /EADDRINUSE|No address added/ })
+  t.match(logger.lines, [{ level: 'warn', facts: { detail: /No address added/ }, text: 'fault reported by grpc-js' }], '[GW-OBS-3] grpc-js writes to our log')
 })
 
 t.test('reflection is off unless it is asked for', async (t) => {
