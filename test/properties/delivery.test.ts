@@ -1,14 +1,17 @@
 /** Properties of waiting: the wheel against a list of deadlines, the tracker against a map. FC_SEED repeats a run. */
 import fc from 'fast-check'
 import t from 'tap'
+import { GatewayError } from '../../src/errors.ts'
+import { Outcome, Scope, type PushMessageRequest, type PushMessageResponse } from '../../src/generated/gateway/v1/gateway.ts'
 import { Hub } from '../../src/connections/hub.ts'
 import type { Connection } from '../../src/connections/connection.ts'
 import { IDLE_ENTRY, TimerWheel, type WheelEntry } from '../../src/delivery/timer-wheel.ts'
+import { Push } from '../../src/delivery/push.ts'
 import { Tracker } from '../../src/delivery/tracker.ts'
 import type { WaitOutcome } from '../../src/delivery/pending.ts'
 import { connect } from '../helpers/connections.ts'
-import { FakeMeter } from '../helpers/fakes.ts'
-import { ManualClock } from '../helpers/manual-clock.ts'
+import { FakeLogger, FakeMeter } from '../helpers/fakes.ts'
+import { ManualClock, settle } from '../helpers/manual-clock.ts'
 
 const seed = process.env.FC_SEED === undefined ? Date.now() % 2 ** 31 : Number(process.env.FC_SEED)
 const runs = { seed, numRuns: 500 }
@@ -138,5 +141,115 @@ t.test('[GW-ACK-3] [GW-ACK-4] the tracker settles each wait once, as a model doe
     return waits.every(({ outcome }) => outcome !== undefined) && tracker.size === 0 && tracker.bytes === 0 && clock.pendingTimers === 0 &&
       hub.all.every(({ pending }) => pending === null)
   }), runs)
+  t.pass()
+})
+
+const DEVICES = ['phone', 'web', 'tv']
+
+t.test('[GW-ACK-1] each push is answered once and in time, each device in it has one outcome, whatever devices, registry and nodes do', async (t) => {
+  const step = fc.record({
+    do: fc.constantFrom('push', 'push', 'push', 'ack', 'ack', 'ack', 'answer', 'answer', 'fail', 'connect', 'close', 'replace', 'move', 'route', 'registry', 'advance'),
+    device: fc.constantFrom(...DEVICES),
+    named: fc.boolean(),
+    local: fc.boolean(),
+    nth: fc.nat(5),
+    ms: fc.nat(2_500)
+  })
+  await fc.assert(fc.asyncProperty(fc.array(step, { maxLength: 50 }), async (steps) => {
+    const clock = new ManualClock()
+    const hub = new Hub()
+    const shared = { clock, meter: new FakeMeter() }
+    const outbox = { send: (connection: Connection) => connection.state === 'open' ? 'queued' as const : 'closed' as const }
+    const tracker = new Tracker({ ...shared, outbox, maxPending: 1e6, maxPendingBytes: 1e9 })
+    /** Where the registry believes a device to be. */
+    const routes = new Map<string, string>()
+    let registryIs: 'up' | 'old' | 'down' = 'up'
+    const calls: Array<{ request: PushMessageRequest, resolve (response: PushMessageResponse): void, reject (error: Error): void }> = []
+    const push = new Push({
+      ...shared,
+      nodeId: 'n1',
+      hub,
+      outbox,
+      tracker,
+      logger: new FakeLogger(),
+      registry: {
+        locate: async () => {
+          if (registryIs === 'down') throw new GatewayError('SERVICE_UNAVAILABLE')
+          return { devices: [...routes].map(([deviceId, nodeId]) => ({ deviceId, nodeId, connectionId: 'c', since: 1 })), complete: registryIs === 'up' }
+        },
+        nodeAddress: async (nodeId) => nodeId
+      },
+      peers: {
+        push: (_address, request) => new Promise((resolve, reject) => { calls.push({ request, resolve, reject }) }),
+        pushReadReceipt: () => Promise.reject(new Error('not asked')),
+        disconnect: () => Promise.reject(new Error('not asked'))
+      },
+      ackTimeoutMs: 5_000,
+      maxPending: 1e6,
+      maxPendingBytes: 1e9
+    })
+    const pushes: Array<{ request: PushMessageRequest, dueMs: number, answers: number }> = []
+    const newest = (device: string): Connection | undefined => hub.device('bob', device)
+    const end = (device: string, closedFor: Connection['closedFor'], successor?: Connection): void => {
+      const connection = hub.user('bob')?.connections.find((each) => each.deviceId === device && each !== successor)
+      if (connection === undefined) return
+      connection.state = 'closing'
+      connection.closedFor = closedFor
+      hub.remove(connection)
+      tracker.connectionClosed(connection, 'gone', successor ?? newest(device))
+    }
+    for (const { do: what, device, named, local, nth, ms } of steps) {
+      switch (what) {
+        case 'push': {
+          const request: PushMessageRequest = {
+            msgId: `m${nth}`, recipientId: 'bob', deviceId: named ? device : '', senderId: 'ann', content: '', messageType: 'text', sequenceNumber: 1n, timestamp: 1n, conversationId: '', metadata: {}, excludeDeviceId: '', scope: local ? Scope.LOCAL : Scope.CLUSTER
+          }
+          const deadlineMs = 1_000 + 3 * ms
+          const entry = { request, dueMs: clock.monotonicMs() + Math.min(deadlineMs, 6_000), answers: 0 }
+          pushes.push(entry)
+          push.deliver(request, deadlineMs, {
+            settled: (_correlation, response) => {
+              entry.answers++
+              if (clock.monotonicMs() > entry.dueMs) throw new Error('answered after the deadline')
+              const ids = response.devices.map(({ deviceId }) => deviceId)
+              if (new Set(ids).size !== ids.length) throw new Error('a device twice')
+              if (response.devices.some(({ outcome }) => outcome === Outcome.OUTCOME_UNSPECIFIED)) throw new Error('a device without outcome')
+              if (named && (ids.length !== 1 || ids[0] !== device)) throw new Error('not the device that was named')
+              if (response.deliveredCount + response.failedDevices.length !== ids.length) throw new Error('counts')
+            },
+            refused: (_correlation, error) => {
+              entry.answers++
+              if (error.code !== 'SERVICE_UNAVAILABLE' || local) throw error
+            }
+          })
+          break
+        }
+        case 'ack': {
+          const connection = newest(device)
+          if (connection !== undefined) tracker.ack(connection, `m${nth}`)
+          break
+        }
+        case 'answer': {
+          const call = calls.splice(nth, 1)[0]
+          const devices = (call?.request.deviceId === '' ? DEVICES : [call?.request.deviceId ?? '']).slice(0, nth)
+          call?.resolve({ success: true, deliveredCount: 0, failedDevices: [], errorMessage: '', routesIncomplete: false, devices: devices.map((deviceId) => ({ deviceId, outcome: 1 + (ms % 6) as Outcome, nodeId: '', latencyMs: 1 })) })
+          break
+        }
+        case 'fail': calls.splice(nth, 1)[0]?.reject(new GatewayError(named ? 'OVERLOADED' : 'SERVICE_UNAVAILABLE')); break
+        case 'connect': if (newest(device) === undefined) connect(hub, 'bob', device); break
+        case 'close': end(device, 'lost'); break
+        case 'replace': end(device, 'replaced', connect(hub, 'bob', device).connection); break
+        case 'move': end(device, 'replaced'); routes.set(device, 'n2'); break
+        case 'route': if (named) routes.set(device, `n${1 + nth}`); else routes.delete(device); break
+        case 'registry': registryIs = (['up', 'old', 'down'] as const)[nth % 3] as typeof registryIs; break
+        default: await clock.run(ms)
+      }
+      if (what !== 'advance') await settle()
+    }
+    await clock.run(7_000)
+    for (const call of calls) call.reject(new GatewayError('DEADLINE_EXCEEDED'))
+    await clock.run(7_000)
+    return pushes.every(({ answers }) => answers === 1) && push.underWay === 0 && tracker.size === 0 && clock.pendingTimers === 0
+  }), { ...runs, numRuns: 200 })
   t.pass()
 })
