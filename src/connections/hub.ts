@@ -2,7 +2,7 @@
  * Who is here: connection by (user, device), devices by user, and one dense list of all connections for sweeps.
  * Every look-up is by index or by key, never a scan.
  */
-import type { GroupEntry } from '../groups/membership.ts'
+import type { GroupEntry } from '../groups/group-entry.ts'
 import type { Connection } from './connection.ts'
 
 /** One user with at least one connection on this node. */
@@ -16,6 +16,8 @@ export class UserEntry {
   overLimitSinceMs = 0
   /** Groups in whose local member list this user stands (groups). */
   groups: GroupEntry[] | null = null
+  /** This user's place in each of those lists (groups). */
+  groupSlots: number[] | null = null
 
   constructor (userId: string) {
     this.userId = userId
