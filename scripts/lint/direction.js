@@ -17,7 +17,7 @@ const CORE_BUILTINS_REFUSED = ['node:child_process', 'node:cluster', 'node:dgram
 /** What needs no socket although it lives beside them. */
 const PURE_NAMES = { 'node:net': ['isIP', 'isIPv4', 'isIPv6', 'BlockList', 'SocketAddress'] }
 /** What routes/ reaches through decorators only. */
-const CLIENTS = ['@fastify/redis', '@grpc/grpc-js', '@grpc/proto-loader', '@grpc/reflection', 'etcd3', 'get-jwks', 'grpc-health-check', 'ioredis', 'kafkajs', 'mysql2', 'prom-client']
+const CLIENTS = ['@fastify/redis', '@grpc/grpc-js', '@grpc/proto-loader', '@grpc/reflection', 'etcd3', 'grpc-health-check', 'ioredis', 'kafkajs', 'mysql2', 'prom-client']
 const ASSEMBLY = ['src/app.ts', 'src/main.ts']
 const PRODUCT = ['src', 'plugins', 'routes']
 /** Which roots a root may import from. */
