@@ -52,8 +52,9 @@ export class Router {
       if (nodeId === this.#context.nodeId) this.#notConnected(delivery, deviceIds, nodeId)
       else this.#forward(delivery, nodeId, deviceIds, deviceId)
     }
-    // Named and nowhere. Where the registry could not be read and knows nothing of the user, nobody can say so.
-    if (deviceId !== '' && nodes.size === 0 && (routes.length > 0 || !delivery.report.routesIncomplete)) {
+    // Named and nowhere. Where the registry could not be read and nothing is known of the user, nobody can say so.
+    const isKnown = routes.length > 0 || !delivery.report.routesIncomplete || this.#context.hub.user(delivery.parcel.userId) !== undefined
+    if (deviceId !== '' && nodes.size === 0 && isKnown) {
       delivery.record(deviceId, Outcome.OUTCOME_NOT_CONNECTED, '')
     }
     delivery.close()

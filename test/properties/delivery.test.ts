@@ -188,6 +188,7 @@ t.test('[GW-ACK-1] each push is answered once and in time, each device in it has
       maxPending: 1e6,
       maxPendingBytes: 1e9
     })
+    const faults: string[] = []
     const pushes: Array<{ request: PushMessageRequest, dueMs: number, answers: number }> = []
     const newest = (device: string): Connection | undefined => hub.device('bob', device)
     const end = (device: string, closedFor: Connection['closedFor'], successor?: Connection): void => {
@@ -210,16 +211,16 @@ t.test('[GW-ACK-1] each push is answered once and in time, each device in it has
           push.deliver(request, deadlineMs, {
             settled: (_correlation, response) => {
               entry.answers++
-              if (clock.monotonicMs() > entry.dueMs) throw new Error('answered after the deadline')
+              if (clock.monotonicMs() > entry.dueMs) faults.push('answered after the deadline')
               const ids = response.devices.map(({ deviceId }) => deviceId)
-              if (new Set(ids).size !== ids.length) throw new Error('a device twice')
-              if (response.devices.some(({ outcome }) => outcome === Outcome.OUTCOME_UNSPECIFIED)) throw new Error('a device without outcome')
-              if (named && (ids.length !== 1 || ids[0] !== device)) throw new Error('not the device that was named')
-              if (response.deliveredCount + response.failedDevices.length !== ids.length) throw new Error('counts')
+              if (new Set(ids).size !== ids.length) faults.push('a device twice')
+              if (response.devices.some(({ outcome }) => outcome === Outcome.OUTCOME_UNSPECIFIED)) faults.push('a device without outcome')
+              if (named && (ids.length !== 1 || ids[0] !== device)) faults.push('not the device that was named')
+              if (response.deliveredCount + response.failedDevices.length !== ids.length) faults.push('counts')
             },
             refused: (_correlation, error) => {
               entry.answers++
-              if (error.code !== 'SERVICE_UNAVAILABLE' || local) throw error
+              if (error.code !== 'SERVICE_UNAVAILABLE' || local) faults.push(error.code)
             }
           })
           break
@@ -249,6 +250,7 @@ t.test('[GW-ACK-1] each push is answered once and in time, each device in it has
     await clock.run(7_000)
     for (const call of calls) call.reject(new GatewayError('DEADLINE_EXCEEDED'))
     await clock.run(7_000)
+    if (faults.length > 0) throw new Error(faults.join(', '))
     return pushes.every(({ answers }) => answers === 1) && push.underWay === 0 && tracker.size === 0 && clock.pendingTimers === 0
   }), { ...runs, numRuns: 200 })
   t.pass()

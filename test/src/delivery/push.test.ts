@@ -511,6 +511,10 @@ t.test('no devices are no error; a registry that cannot be read never means offl
   await settle()
   t.strictSame(known.devices, ['phone ACKED n1'])
   t.equal(known.response?.routesIncomplete, true)
+  const other = deliver(message({ deviceId: 'tv' }))
+  await settle()
+  t.strictSame(other.devices, ['tv NOT_CONNECTED '], 'the user is known, the device is not')
+  t.equal(other.response?.routesIncomplete, true)
 })
 
 t.test('cached routes serve while the registry is away', async (t) => {
