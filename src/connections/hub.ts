@@ -18,6 +18,8 @@ export class UserEntry {
   groups: GroupEntry[] | null = null
   /** This user's place in each of those lists (groups). */
   groupSlots: number[] | null = null
+  /** Number of this arrival (groups). */
+  arrival = -1
 
   constructor (userId: string) {
     this.userId = userId

@@ -1,36 +1,61 @@
 /**
  * Users in the order in which they came online, numbered. A group that has looked at all up to a number looks only at
- * those after it at its next record. Bounded: whoever is too far behind looks at everybody who is here.
+ * those after it at its next record. Bounded: whoever is too far behind has to be read anew.
  */
 import type { UserEntry } from '../connections/hub.ts'
 
 export class Arrivals {
   readonly #capacity: number
-  #users: UserEntry[] = []
+  /** null: has gone again. */
+  #users: Array<UserEntry | null> = []
   /** Number of the first that is kept. */
   #first = 0
+  /** Nobody who came at this number or later was forgotten while here. */
+  #knownFrom = 0
+  #present = 0
 
-  constructor (capacity = 65_536) {
+  constructor (capacity = 32_768) {
     this.#capacity = capacity
   }
 
   /** The number that the next arrival gets. */
   get end (): number { return this.#first + this.#users.length }
+  /** Slots that are held, of users who have gone as well. */
+  get length (): number { return this.#users.length }
 
   add (user: UserEntry): void {
+    user.arrival = this.end
     this.#users.push(user)
+    this.#present++
+    // In halves, so that forgetting costs the same per arrival however many there are.
     if (this.#users.length < 2 * this.#capacity) return
-    this.#first += this.#users.length - this.#capacity
-    this.#users = this.#users.slice(-this.#capacity)
+    for (let at = 0; at < this.#capacity; at++) if (this.#users[at] !== null) this.#present--
+    this.#dropFirst(this.#capacity)
+    this.#knownFrom = this.#first
   }
 
-  /** Who came at `number` or later, as far as it is known. */
+  remove (user: UserEntry): void {
+    const at = user.arrival - this.#first
+    if (this.#users[at] !== user) return
+    this.#users[at] = null
+    if (--this.#present === 0) this.#dropFirst(this.#users.length)
+  }
+
+  /** Who came at `number` or later and is still here. */
   * since (number: number): Generator<UserEntry> {
-    for (let at = number - this.#first; at < this.#users.length; at++) yield this.#users[at] as UserEntry
+    for (let at = Math.max(0, number - this.#first); at < this.#users.length; at++) {
+      const user = this.#users[at]
+      if (user !== null && user !== undefined) yield user
+    }
   }
 
-  /** Whether nobody who came at `number` or later has been forgotten. */
+  /** Whether nobody who came at `number` or later and is here has been forgotten. */
   knows (number: number): boolean {
-    return number >= this.#first
+    return number >= this.#knownFrom
+  }
+
+  #dropFirst (count: number): void {
+    this.#first += count
+    this.#users = this.#users.slice(count)
   }
 }

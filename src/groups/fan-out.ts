@@ -10,71 +10,91 @@ import type { ServerFrameType } from '../protocol/frames.ts'
 
 export interface FanOutOptions {
   readonly outbox: { send (connection: Connection, frame: Buffer, type: ServerFrameType): SendResult }
-  /** Members served in one turn of the loop. */
-  readonly membersPerTurn?: number
+  /** What is spent in one turn of the loop; default 256. */
+  readonly costPerTurn?: number
 }
 
 interface Job {
   readonly members: readonly UserEntry[]
   readonly frames: readonly Buffer[]
   readonly type: ServerFrameType
+  readonly done: (sent: number) => void
   at: number
   sent: number
-  readonly done: (sent: number) => void
 }
 
-const MEMBERS_PER_TURN = 256
-/** What one job gets at a time while others wait. */
-const MEMBERS_PER_JOB = 64
+// A connection costs one write, whatever it gets; eight frames for it cost about as much again.
+const COST_PER_TURN = 256
+const FRAME_COST = 1 / 8
+/** What one job may spend before the others have their turn. */
+const COST_PER_JOB = 64
 
 export class FanOut {
-  readonly #options: FanOutOptions
-  readonly #membersPerTurn: number
-  #jobs: Job[] = []
+  readonly #outbox: FanOutOptions['outbox']
+  readonly #costPerTurn: number
+  /** Jobs of this round and of the next. */
+  #round: Job[] = []
+  #next: Job[] = []
+  #at = 0
+  #left: number
   #scheduled = false
 
   constructor (options: FanOutOptions) {
-    this.#options = options
-    this.#membersPerTurn = options.membersPerTurn ?? MEMBERS_PER_TURN
+    this.#outbox = options.outbox
+    this.#costPerTurn = options.costPerTurn ?? COST_PER_TURN
+    this.#left = this.#costPerTurn
   }
 
-  /** Resolves to the number of frames that were queued, once all members had their turn. `members` is not kept when it is short. */
+  /** Resolves to the number of frames that were queued, once all members had their turn. Whoever leaves meanwhile may get them. */
   deliver (members: readonly UserEntry[], frames: readonly Buffer[], type: ServerFrameType): Promise<number> {
     return new Promise((resolve) => {
-      // A longer job outlives this turn, in which a member may leave and another take its place in the list.
-      const kept = members.length > MEMBERS_PER_JOB || this.#scheduled ? members.slice() : members
-      this.#jobs.push({ members: kept, frames, type, at: 0, sent: 0, done: resolve })
-      if (this.#scheduled) return
-      this.#scheduled = true
+      const job: Job = { members, frames, type, done: resolve, at: 0, sent: 0 }
+      // In the common case all is done at once, and the list need not be copied.
+      if (this.#left > 0 && this.#round.length + this.#next.length === 0 && this.#serve(job)) resolve(job.sent)
+      else this.#next.push({ ...job, members: members.slice() })
+      // What was spent is spent for all that happens in this turn of the loop.
+      this.#schedule()
+    })
+  }
+
+  #schedule (): void {
+    if (this.#scheduled) return
+    this.#scheduled = true
+    setImmediate(() => {
+      this.#scheduled = false
+      this.#left = this.#costPerTurn
       this.#turn()
     })
   }
 
   #turn (): void {
-    let left = this.#membersPerTurn
-    while (left > 0) {
-      const job = this.#jobs.shift()
-      if (job === undefined) break
-      const share = Math.min(left, MEMBERS_PER_JOB)
-      left -= this.#serve(job, share)
-      if (job.at < job.members.length) this.#jobs.push(job)
-      else job.done(job.sent)
+    while (this.#left > 0) {
+      if (this.#at === this.#round.length) {
+        this.#round = this.#next
+        this.#next = []
+        this.#at = 0
+        if (this.#round.length === 0) return
+      }
+      const job = this.#round[this.#at++] as Job
+      if (this.#serve(job)) job.done(job.sent)
+      else this.#next.push(job)
     }
-    this.#scheduled = this.#jobs.length > 0
-    if (this.#scheduled) setImmediate(() => { this.#turn() })
+    this.#schedule()
   }
 
-  /** At most `share` members; the number served. */
-  #serve (job: Job, share: number): number {
+  /** Goes on with a job for as long as its share lasts. True: it is done. */
+  #serve (job: Job): boolean {
     const { members, frames, type } = job
-    const end = Math.min(members.length, job.at + share)
-    const { outbox } = this.#options
-    const from = job.at
-    for (; job.at < end; job.at++) {
-      for (const connection of (members[job.at] as UserEntry).connections) {
-        for (const frame of frames) if (outbox.send(connection, frame, type) === 'queued') job.sent++
+    let share = Math.min(this.#left, COST_PER_JOB)
+    this.#left -= share
+    while (job.at < members.length && share > 0) {
+      const { connections } = members[job.at++] as UserEntry
+      for (const connection of connections) {
+        for (const frame of frames) if (this.#outbox.send(connection, frame, type) === 'queued') job.sent++
       }
+      share -= Math.max(1, connections.length * (1 + frames.length * FRAME_COST))
     }
-    return Math.max(1, end - from)
+    this.#left += share
+    return job.at === members.length
   }
 }

@@ -5,12 +5,13 @@
 import type { UserEntry } from '../connections/hub.ts'
 import { BloomFilter } from './bloom.ts'
 
-/** Rough cost of a user id in a Set, and of a reference in both lists. */
+/** Rough cost of a user id in a Set, of a reference in the lists of group and user, of all else. */
 const MEMBER_BYTES = 96
 const LOCAL_BYTES = 32
-const ENTRY_BYTES = 256
+const ENTRY_BYTES = 320
 /** A filter is made with room for joins; past it its rate of false positives grows. */
 const FILTER_SPARE = 1.25
+const MIN_FILTER = 64
 
 export class GroupEntry {
   readonly groupId: string
@@ -20,38 +21,36 @@ export class GroupEntry {
   members: Set<string> | null = null
   /** Everybody, in all other groups. */
   filter: BloomFilter | null = null
+  /** Those who came since and pass the filter: only the User Service knows. null: nobody. */
+  undecided: Set<UserEntry> | null = null
   memberCount = 0
-  /** The filter's own count of what was put in. */
-  #filtered = 0
-  #filterRoom = 0
-  /** Monotonic milliseconds. */
-  loadedAtMs = 0
-  /** Arrivals up to here have been looked at. */
+  /** Arrivals below this number have been looked at. */
   arrivalsSeen = 0
-  /** The User Service did not answer: until then nobody is looked up. Monotonic milliseconds. */
-  lookUpAfterMs = 0
+  /** Monotonic milliseconds: when it is read anew. */
+  expiresAtMs = 0
+  /** Monotonic milliseconds: nobody is asked before, for the User Service did not answer. */
+  askAfterMs = 0
+  #filterRoom = 0
 
   constructor (groupId: string) {
     this.groupId = groupId
   }
 
   get bytes (): number {
-    return ENTRY_BYTES + this.local.length * LOCAL_BYTES + (this.members?.size ?? 0) * MEMBER_BYTES + (this.filter?.bytes ?? 0)
+    const listed = this.local.length + (this.undecided?.size ?? 0)
+    return ENTRY_BYTES + 2 * this.groupId.length + listed * LOCAL_BYTES + (this.members?.size ?? 0) * MEMBER_BYTES + (this.filter?.bytes ?? 0)
   }
-
-  /** The filter has taken so many joins that it should be made anew. */
-  get isCrowded (): boolean { return this.filter !== null && this.#filtered > this.#filterRoom }
 
   /** Begins a filter for about so many members. */
   startFilter (expected: number): void {
-    this.#filterRoom = Math.ceil(Math.max(64, expected) * FILTER_SPARE)
-    this.#filtered = 0
+    this.#filterRoom = Math.ceil(Math.max(MIN_FILTER, expected) * FILTER_SPARE)
     this.filter = new BloomFilter(this.#filterRoom)
   }
 
-  addToFilter (userId: string): void {
+  /** Into the filter. False, once: it is full and should be made anew. */
+  addToFilter (userId: string): boolean {
     this.filter?.add(userId)
-    this.#filtered++
+    return --this.#filterRoom !== 0
   }
 
   /** From the whole list to a filter. */
@@ -67,6 +66,13 @@ export class GroupEntry {
     return this.members?.has(userId) ?? this.filter?.has(userId) ?? false
   }
 
+  /** The question is answered, or the user is gone. False: it was not open. */
+  decide (user: UserEntry): boolean {
+    const wasOpen = this.undecided?.delete(user) === true
+    if (this.undecided?.size === 0) this.undecided = null
+    return wasOpen
+  }
+
   addLocal (user: UserEntry): void {
     if (user.groups?.includes(this) === true) return
     user.groups ??= []
@@ -76,20 +82,33 @@ export class GroupEntry {
   }
 
   removeLocal (user: UserEntry): void {
-    const at = user.groups?.indexOf(this) ?? -1
-    if (at === -1 || user.groups === null || user.groupSlots === null) return
-    const slot = user.groupSlots[at] as number
-    user.groups.splice(at, 1)
-    user.groupSlots.splice(at, 1)
-    const last = this.local.pop() as UserEntry
-    if (last === user) return
-    this.local[slot] = last
-    const place = last.groups?.indexOf(this) ?? -1
-    if (last.groupSlots !== null) last.groupSlots[place] = slot
+    const { groups, groupSlots } = user
+    const at = groups?.indexOf(this) ?? -1
+    if (at === -1 || groups === null || groupSlots === null) return
+    this.#free(groupSlots[at] as number)
+    groups.splice(at, 1)
+    groupSlots.splice(at, 1)
+  }
+
+  /** The user is gone: out of all local lists, in as many steps as there are groups. */
+  static removeFromAll (user: UserEntry): void {
+    const { groups, groupSlots } = user
+    user.groups = null
+    user.groupSlots = null
+    for (const [at, entry] of groups?.entries() ?? []) entry.#free(groupSlots?.[at] as number)
   }
 
   /** The group is forgotten: nobody refers to it any more. */
   dissolve (): void {
     for (const user of this.local.slice()) this.removeLocal(user)
+  }
+
+  /** The last of the list takes the place that becomes free. */
+  #free (slot: number): void {
+    const last = this.local.pop() as UserEntry
+    if (slot === this.local.length) return
+    this.local[slot] = last
+    const place = last.groups?.indexOf(this) ?? -1
+    if (last.groupSlots !== null) last.groupSlots[place] = slot
   }
 }

@@ -1,17 +1,36 @@
-/** Records of one group that wait for its member list, or for the fan-out before them, in their order. */
+/** Records of one group on their way to its members, in their order; and what all such lines may hold together. */
 import type { BusRecord } from '../ports.ts'
+import type { MembershipChange } from '../protocol/encode.ts'
+
+/** A record that waits for its group's members, or for the fan-out before it. */
+export interface Waiting {
+  readonly record: BusRecord
+  /** Monotonic milliseconds. */
+  readonly receivedAtMs: number
+  /** Of a membership change, which was read when it came. */
+  readonly change?: MembershipChange
+}
 
 export class GroupLine {
   readonly groupId: string
-  readonly records: BusRecord[] = []
+  readonly waiting: Waiting[] = []
+  /** Records that wait for room behind these. */
+  outside = 0
+  /** Somebody works it off. */
   working = false
 
   constructor (groupId: string) {
     this.groupId = groupId
   }
+
+  /** Takes the head: messages up to the next membership change and at most `max`, or one change. */
+  take (max: number): Waiting[] {
+    let end = 0
+    while (end < this.waiting.length && end < max && this.waiting[end]?.change === undefined) end++
+    return this.waiting.splice(0, Math.max(1, end))
+  }
 }
 
-/** What all lines may hold. */
 export interface LineLimits {
   /** Records of one group. */
   readonly maxWaitingRecords: number
@@ -19,59 +38,75 @@ export interface LineLimits {
   readonly maxWaitingBytes: number
 }
 
-interface Waiting { readonly line: GroupLine, readonly record: BusRecord, readonly taken: () => void }
+interface Outside { readonly line: GroupLine, readonly waiting: Waiting, readonly resolve: () => void }
 
-/** Keeps the lines inside their limits: what does not fit waits outside, its partition with it [GW-GRP-4]. */
+/** Rough cost of a record beside its value. */
+const RECORD_BYTES = 256
+
+/** Keeps the lines inside their limits: what does not fit waits outside, and its partition with it [GW-GRP-4]. */
 export class LineBudget {
   readonly #limits: LineLimits
-  readonly #outside: Waiting[] = []
+  readonly #onTaken: (line: GroupLine) => void
+  #outside: Outside[] = []
   #bytes = 0
   #records = 0
 
-  constructor (limits: LineLimits) {
+  /** `onTaken`: a record that waited outside is in its line now. */
+  constructor (limits: LineLimits, onTaken: (line: GroupLine) => void) {
     this.#limits = limits
+    this.#onTaken = onTaken
   }
 
-  /** Records in all lines. */
-  get records (): number { return this.#records }
+  /** Records in all lines and outside. */
+  get records (): number { return this.#records + this.#outside.length }
 
-  /** Puts a record into its line. A promise: it waits outside until there is room. */
-  add (line: GroupLine, record: BusRecord): Promise<void> | undefined {
-    // A line that is empty always takes one, however large, so that nothing waits for ever.
-    if (line.records.length === 0 || this.#hasRoom(line, record)) {
-      this.#take(line, record)
-      return undefined
-    }
-    return new Promise((resolve) => { this.#outside.push({ line, record, taken: resolve }) })
+  /** Puts a record into its line where it fits. */
+  tryAdd (line: GroupLine, waiting: Waiting): boolean {
+    // Nothing overtakes what waits outside for the same line.
+    return line.outside === 0 && this.#put(line, waiting)
   }
 
-  /** The records have left their line. */
-  release (records: readonly BusRecord[]): void {
-    for (const record of records) this.#bytes -= sizeOf(record)
-    this.#records -= records.length
-    for (let at = 0; at < this.#outside.length;) {
-      const { line, record, taken } = this.#outside[at] as Waiting
-      if (line.records.length > 0 && !this.#hasRoom(line, record)) {
-        at++
-        continue
-      }
-      this.#outside.splice(at, 1)
-      this.#take(line, record)
-      taken()
-    }
+  /** Lets a record wait until it fits; it is in its line then. There are no more of them than partitions. */
+  waitOutside (line: GroupLine, waiting: Waiting): Promise<void> {
+    line.outside++
+    return new Promise((resolve) => { this.#outside.push({ line, waiting, resolve }) })
   }
 
-  #hasRoom (line: GroupLine, record: BusRecord): boolean {
-    return line.records.length < this.#limits.maxWaitingRecords && this.#bytes + sizeOf(record) <= this.#limits.maxWaitingBytes
+  /** The records have left their line: others may come in, in the order in which they came. */
+  release (left: readonly Waiting[]): void {
+    for (const waiting of left) this.#bytes -= sizeOf(waiting)
+    this.#records -= left.length
+    if (this.#outside.length > 0) this.#outside = this.#outside.filter((outside) => !this.#takeIn(outside))
   }
 
-  #take (line: GroupLine, record: BusRecord): void {
-    line.records.push(record)
-    this.#bytes += sizeOf(record)
+  /** Nobody waits any longer; nothing is put in. */
+  end (): void {
+    for (const { resolve } of this.#outside) resolve()
+    this.#outside = []
+  }
+
+  #takeIn ({ line, waiting, resolve }: Outside): boolean {
+    if (!this.#put(line, waiting)) return false
+    line.outside--
+    this.#onTaken(line)
+    resolve()
+    return true
+  }
+
+  #put (line: GroupLine, waiting: Waiting): boolean {
+    if (!this.#fits(line, waiting)) return false
+    line.waiting.push(waiting)
+    this.#bytes += sizeOf(waiting)
     this.#records++
+    return true
+  }
+
+  // A record that is larger than all the room there is gets in alone, so that nothing waits for ever.
+  #fits (line: GroupLine, waiting: Waiting): boolean {
+    return this.#records === 0 || (line.waiting.length < this.#limits.maxWaitingRecords && this.#bytes + sizeOf(waiting) <= this.#limits.maxWaitingBytes)
   }
 }
 
-function sizeOf (record: BusRecord): number {
-  return record.value?.length ?? 0
+function sizeOf ({ record }: Waiting): number {
+  return RECORD_BYTES + (record.value?.length ?? 0)
 }

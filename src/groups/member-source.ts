@@ -5,79 +5,94 @@
 import { GatewayError } from '../errors.ts'
 import type { Hub } from '../connections/hub.ts'
 import type { Logger, Meter, SharedCache, UserService } from '../ports.ts'
+import { Gate } from './gate.ts'
 import { GroupEntry } from './group-entry.ts'
+import type { RecentChanges } from './recent-changes.ts'
 
 export interface MemberSourceOptions {
   readonly hub: Hub
   readonly users: UserService
   readonly sharedCache: SharedCache | undefined
+  readonly changes: RecentChanges
   readonly meter: Meter
   readonly logger: Logger
   readonly largeGroupSize: number
 }
 
-const PAGE_SIZE = 1_000
+/** Members in a page of the User Service, the most it gives. */
+export const PAGE_SIZE = 1_000
 /** A service that never ends its pages is broken. */
 const MAX_PAGES = 10_000
-/** Lists up to this many times LARGE_GROUP_SIZE are put into the shared cache; larger ones are not worth the copy. */
+/** Lists up to this many times LARGE_GROUP_SIZE are put into the shared cache; larger ones would stall Redis and us. */
 const SHARED_FACTOR = 10
+/** Groups read at once, and members asked for at once. */
+const PARALLEL_READS = 16
+const PARALLEL_QUESTIONS = 16
 
 export class MemberSource {
   readonly #options: MemberSourceOptions
+  readonly #reads = new Gate(PARALLEL_READS)
+  readonly #questions = new Gate(PARALLEL_QUESTIONS)
 
   constructor (options: MemberSourceOptions) {
     this.#options = options
   }
 
-  /** Reads a group anew. Rejects with GROUP_NOT_FOUND, or with another GatewayError where nobody answers. */
-  async read (groupId: string): Promise<GroupEntry> {
-    const entry = new GroupEntry(groupId)
-    try {
-      const cached = await this.#fromCache(groupId)
-      if (cached === undefined) await this.#fromService(entry)
-      else this.#take(entry, cached, cached.length)
-      return entry
-    } catch (error) {
-      entry.dissolve()
-      throw error
-    }
+  /**
+   * Reads a group anew; `expected` members, where something is known. Rejects with GROUP_NOT_FOUND, or with another
+   * GatewayError where nobody answers.
+   */
+  read (groupId: string, expected: number): Promise<GroupEntry> {
+    return this.#reads.run(async () => {
+      const entry = new GroupEntry(groupId)
+      try {
+        const cached = await this.#fromCache(groupId)
+        if (cached === undefined) await this.#fromService(entry, expected)
+        else this.#take(entry, cached, cached.length)
+        return entry
+      } catch (error) {
+        entry.dissolve()
+        throw error
+      }
+    })
   }
 
-  async isMember (groupId: string, userId: string): Promise<boolean> {
-    return this.#options.users.isMember(groupId, userId)
+  isMember (groupId: string, userId: string): Promise<boolean> {
+    return this.#questions.run(() => this.#options.users.isMember(groupId, userId))
   }
 
   async #fromCache (groupId: string): Promise<string[] | undefined> {
-    const { sharedCache, logger } = this.#options
+    const { sharedCache, logger, meter } = this.#options
     if (sharedCache === undefined) return undefined
     try {
-      return await sharedCache.members(groupId)
+      const members = await sharedCache.members(groupId)
+      meter.count('cache_requests_total', 1, 'redis', members === undefined ? 'miss' : 'hit')
+      return members
     } catch (error) {
+      meter.count('cache_requests_total', 1, 'redis', 'error')
       logger.debug({ err: error }, 'shared cache did not answer')
       return undefined
     }
   }
 
-  async #fromService (entry: GroupEntry): Promise<void> {
+  async #fromService (entry: GroupEntry, expected: number): Promise<void> {
     const { users, largeGroupSize } = this.#options
     const shareLimit = largeGroupSize * SHARED_FACTOR
     let list: string[] | undefined = []
     let cursor = ''
     for (let page = 0; page < MAX_PAGES; page++) {
       const { userIds, nextCursor, hasMore, totalCount } = await users.groupMembers(entry.groupId, cursor, PAGE_SIZE)
-      if (page === 0 && totalCount > shareLimit) list = undefined
-      list?.push(...userIds)
-      if (list !== undefined && list.length > shareLimit) {
-        this.#take(entry, list, totalCount)
-        list = undefined
-      } else if (list === undefined) {
-        this.#take(entry, userIds, totalCount)
+      if (list === undefined) {
+        this.#take(entry, userIds, 0)
+      } else {
+        list = list.concat(userIds)
+        if (Math.max(list.length, totalCount) > shareLimit) {
+          this.#take(entry, list, Math.max(list.length, totalCount, expected))
+          list = undefined
+        }
       }
       if (!hasMore) {
-        if (list !== undefined) {
-          this.#take(entry, list, list.length)
-          this.#share(entry.groupId, list)
-        }
+        if (list !== undefined) this.#takeAndShare(entry, list)
         return
       }
       if (nextCursor === cursor || nextCursor === '') throw new GatewayError('SERVICE_UNAVAILABLE', { detail: 'a page that leads nowhere' })
@@ -86,7 +101,20 @@ export class MemberSource {
     throw new GatewayError('SERVICE_UNAVAILABLE', { detail: 'too many pages' })
   }
 
-  /** Puts members in: local ones by reference, all of them in a list or a filter. */
+  /** What changed while the pages came belongs into the shared copy too; what changes from now on follows it there. */
+  #takeAndShare (entry: GroupEntry, list: readonly string[]): void {
+    const { sharedCache, changes, logger } = this.#options
+    const members = new Set(list)
+    for (const { userId, event } of changes.of(entry.groupId)) {
+      if (event === 'join') members.add(userId)
+      else members.delete(userId)
+    }
+    const userIds = [...members]
+    this.#take(entry, userIds, userIds.length)
+    sharedCache?.store(entry.groupId, userIds).catch((error: unknown) => { logger.debug({ err: error }, 'shared cache did not take a group') })
+  }
+
+  /** Puts members in: local ones by reference, all of them in a list or a filter made for as many as expected. */
   #take (entry: GroupEntry, userIds: readonly string[], expected: number): void {
     const { hub, largeGroupSize } = this.#options
     const small = entry.filter === null && expected <= largeGroupSize
@@ -99,10 +127,5 @@ export class MemberSource {
       else entry.addToFilter(userId)
     }
     entry.memberCount += userIds.length
-  }
-
-  #share (groupId: string, userIds: readonly string[]): void {
-    const { sharedCache, logger } = this.#options
-    sharedCache?.store(groupId, userIds).catch((error: unknown) => { logger.debug({ err: error }, 'shared cache did not take a group') })
   }
 }

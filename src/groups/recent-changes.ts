@@ -4,27 +4,34 @@
  */
 import type { Clock } from '../ports.ts'
 
-interface Change { readonly groupId: string, readonly userId: string, readonly event: 'join' | 'leave', readonly atMs: number }
+export interface RecentChangesOptions {
+  readonly clock: Clock
+  readonly keepMs: number
+  /** Changes that are kept at most. */
+  readonly capacity: number
+}
+
+export type Change = 'join' | 'leave'
+interface DatedChange { readonly groupId: string, readonly userId: string, readonly event: Change, readonly atMs: number }
+
+/** Rough cost of one change. */
+export const CHANGE_BYTES = 320
 
 export class RecentChanges {
-  readonly #clock: Clock
-  readonly #keepMs: number
-  readonly #capacity: number
+  readonly #options: RecentChangesOptions
   /** Insertion order is age: a newer change of the same user is put in anew. */
-  readonly #changes = new Map<string, Change>()
-  readonly #byGroup = new Map<string, Map<string, Change>>()
+  readonly #changes = new Map<string, DatedChange>()
+  readonly #byGroup = new Map<string, Map<string, DatedChange>>()
 
-  constructor (options: { readonly clock: Clock, readonly keepMs: number, readonly capacity?: number }) {
-    this.#clock = options.clock
-    this.#keepMs = options.keepMs
-    this.#capacity = options.capacity ?? 100_000
+  constructor (options: RecentChangesOptions) {
+    this.#options = options
   }
 
   get size (): number { return this.#changes.size }
 
-  add (groupId: string, userId: string, event: 'join' | 'leave'): void {
+  add (groupId: string, userId: string, event: Change): void {
     const key = `${groupId}\u0000${userId}` // no id has a control character
-    const change: Change = { groupId, userId, event, atMs: this.#clock.monotonicMs() }
+    const change: DatedChange = { groupId, userId, event, atMs: this.#options.clock.monotonicMs() }
     this.#changes.delete(key)
     this.#changes.set(key, change)
     let group = this.#byGroup.get(groupId)
@@ -34,20 +41,21 @@ export class RecentChanges {
   }
 
   /** The last change of each user of a group. */
-  * of (groupId: string): Generator<{ readonly userId: string, readonly event: 'join' | 'leave' }> {
+  of (groupId: string): Iterable<{ readonly userId: string, readonly event: Change }> {
     this.#trim()
-    yield * this.#byGroup.get(groupId)?.values() ?? []
+    return this.#byGroup.get(groupId)?.values() ?? []
   }
 
-  last (groupId: string, userId: string): 'join' | 'leave' | undefined {
+  last (groupId: string, userId: string): Change | undefined {
     this.#trim()
     return this.#byGroup.get(groupId)?.get(userId)?.event
   }
 
   #trim (): void {
-    const oldest = this.#clock.monotonicMs() - this.#keepMs
+    const { clock, keepMs, capacity } = this.#options
+    const oldest = clock.monotonicMs() - keepMs
     for (const [key, change] of this.#changes) {
-      if (change.atMs >= oldest && this.#changes.size <= this.#capacity) return
+      if (change.atMs >= oldest && this.#changes.size <= capacity) return
       this.#changes.delete(key)
       const group = this.#byGroup.get(change.groupId)
       group?.delete(change.userId)

@@ -7,13 +7,15 @@ import { Compile } from 'typebox/compile'
 import { parse } from 'secure-json-parse'
 import { isPartyId } from '../protocol/decode.ts'
 import type { MembershipChange, ReadReceipt } from '../protocol/encode.ts'
-import { ID_PATTERN, MAX_METADATA_KEYS, PARTY_PATTERN, type OutboundMessage } from '../protocol/frames.ts'
+import { ID_PATTERN, MAX_METADATA_KEYS, MESSAGE_TYPES, PARTY_PATTERN, type OutboundMessage } from '../protocol/frames.ts'
+import type { PoisonReason } from './record-tally.ts'
 
 /** Larger values are not parsed. */
-export const MAX_RECORD_BYTES = 1024 * 1024
+export const MAX_RECORD_BYTES = 512 * 1024
 
-export type PoisonReason = 'empty' | 'too_large' | 'bad_json' | 'bad_shape'
-export type Read<T> = { readonly ok: true, readonly value: T } | { readonly ok: false, readonly reason: PoisonReason }
+export type Read<T> =
+  | { readonly ok: true, readonly value: T }
+  | { readonly ok: false, readonly reason: Extract<PoisonReason, 'empty' | 'too_large' | 'bad_json' | 'bad_shape'> }
 
 export interface GroupReceipt extends ReadReceipt {
   /** Whose devices get it. */
@@ -33,7 +35,7 @@ const groupMessage = Compile(Type.Object({
   group_id: Party,
   sender_id: Party,
   content: Type.String(),
-  message_type: Type.String({ minLength: 1, maxLength: 32 }),
+  message_type: Type.Enum([...MESSAGE_TYPES]),
   sequence_number: Count,
   timestamp: Count,
   metadata: optional(Type.Record(Type.String(), Type.String(), { maxProperties: MAX_METADATA_KEYS }))
