@@ -2,7 +2,7 @@
 import fp from 'fastify-plugin'
 import rateLimit from '@fastify/rate-limit'
 import type { FastifyRequest } from 'fastify'
-import type { Redis } from 'ioredis'
+import type { Cluster, Redis } from 'ioredis'
 import { addressKey } from './lib/upgrade-guard.ts'
 
 declare module 'fastify' {
@@ -26,7 +26,7 @@ export interface RateLimitOptions {
   /** Handshakes of one user in a window; 0: no limit. */
   readonly perUser: number
   /** Counts for the cluster; its command time-out has to be short. */
-  readonly redis: Redis | undefined
+  readonly redis: Redis | Cluster | undefined
 }
 
 /** Keys that a node counts at once; the least recently used give way. */
