@@ -25,6 +25,8 @@ const KEEP_ALIVE_MS = 10_000
 const FIRST_RETRY_MS = 100
 const MAX_RETRY_MS = 2_000
 const MAX_DOUBLINGS = 10
+/** Tries of a command in a cluster that is rearranging itself. */
+const MAX_REDIRECTIONS = 3
 
 /** Commands fail at once while there is no connection, and are never sent twice. The caller listens for errors. */
 export function openRedis (options: RedisClientOptions): Redis | Cluster {
@@ -50,7 +52,7 @@ export function openRedis (options: RedisClientOptions): Redis | Cluster {
   } satisfies RedisOptions
   const hosts = address.nodes.map(({ host, port }) => ({ host, port }))
   if (address.mode === 'cluster') {
-    return new Cluster(hosts, { redisOptions: server, enableOfflineQueue: false, clusterRetryStrategy: retry, slotsRefreshTimeout: CONNECT_TIMEOUT_MS })
+    return new Cluster(hosts, { redisOptions: server, enableOfflineQueue: false, clusterRetryStrategy: retry, maxRedirections: MAX_REDIRECTIONS, slotsRefreshTimeout: CONNECT_TIMEOUT_MS })
   }
   const alone = { ...server, db, enableOfflineQueue: false, retryStrategy: retry }
   if (address.mode === 'single') return new Redis({ ...alone, ...hosts[0] })
