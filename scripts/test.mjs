@@ -53,9 +53,11 @@ async function runSuite (suite, paths) {
     process.stdout.write(`# properties: FC_SEED=${seed} repeats this run\n`)
     return await runTap(paths, { jobs: 2, fileTimeoutS: 120, timeoutMs: 600_000, env: { FC_SEED: seed } })
   }
-  if (!coverage) return await runTap(paths, { jobs: 2, fileTimeoutS: 60, timeoutMs: 300_000 })
+  // Three at a time on two cores: some tests wait for sockets and deadlines most of their time.
+  const options = { jobs: 3, fileTimeoutS: 60, timeoutMs: 300_000 }
+  if (!coverage) return await runTap(paths, options)
   clearCoverage()
-  const result = await runTap(paths, { jobs: 2, fileTimeoutS: 60, timeoutMs: 300_000, env: { NODE_V8_COVERAGE: V8_OUTPUT } })
+  const result = await runTap(paths, { ...options, env: { NODE_V8_COVERAGE: V8_OUTPUT } })
   const faults = await checkCoverage()
   for (const fault of faults) process.stdout.write(`NOT OK coverage: ${fault}\n`)
   result[faults.length === 0 ? 'passed' : 'failed'] += 1

@@ -75,8 +75,6 @@ t.test('The test runner counts, shows what failed and takes a skipped test for a
     'broken.test.ts': 'export {}\nthrow new Error("it did not load")\n'
   })
   const test = (...names: string[]): ReturnType<typeof run> => run(root, 'scripts/test.mjs', 'unit', ...names.map((name) => join(folder, name)))
-  const good = test('good.test.ts')
-  t.match(good, { code: 0, output: /\n2 passed, 0 failed\n/ })
   const all = test('good.test.ts', 'bad.test.ts', 'skipped.test.ts', 'broken.test.ts')
   t.equal(all.code, 1)
   t.match(all.output, /a sum that is wrong/)
