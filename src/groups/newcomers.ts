@@ -75,9 +75,9 @@ export class Newcomers {
   #addCandidates (entry: GroupEntry): void {
     for (const user of this.#arrivals.since(entry.arrivalsSeen)) {
       if (!entry.mayHave(user.userId) || user.groups?.includes(entry) === true) continue
-      if (this.#changes.last(entry.groupId, user.userId) === 'leave') continue
-      entry.undecided ??= new Set()
-      entry.undecided.add(user)
+      const change = this.#changes.last(entry.groupId, user.userId)
+      if (change === 'join') entry.addLocal(user)
+      else if (change === undefined) (entry.undecided ??= new Set()).add(user)
     }
   }
 }
