@@ -4,7 +4,7 @@
  */
 import { GatewayError } from '../errors.ts'
 import type { Hub } from '../connections/hub.ts'
-import type { Logger, Meter, SharedCache, UserService } from '../ports.ts'
+import type { Clock, Logger, Meter, SharedCache, UserService } from '../ports.ts'
 import { Gate } from './gate.ts'
 import { GroupEntry } from './group-entry.ts'
 import type { RecentChanges } from './recent-changes.ts'
@@ -14,6 +14,7 @@ export interface MemberSourceOptions {
   readonly users: UserService
   readonly sharedCache: SharedCache | undefined
   readonly changes: RecentChanges
+  readonly clock: Clock
   readonly meter: Meter
   readonly logger: Logger
   readonly largeGroupSize: number
@@ -21,8 +22,9 @@ export interface MemberSourceOptions {
 
 /** Members in a page of the User Service, the most it gives. */
 export const PAGE_SIZE = 1_000
-/** A service that never ends its pages is broken. */
+/** A service that never ends its pages is broken; and changes are remembered for as long as a read may take, not longer. */
 const MAX_PAGES = 10_000
+export const READ_DEADLINE_MS = 60_000
 /** Lists up to this many times LARGE_GROUP_SIZE are put into the shared cache; larger ones would stall Redis and us. */
 const SHARED_FACTOR = 10
 /** Groups read at once, and members asked for at once. */
@@ -76,12 +78,14 @@ export class MemberSource {
   }
 
   async #fromService (entry: GroupEntry, expected: number): Promise<void> {
-    const { users, largeGroupSize } = this.#options
+    const { users, largeGroupSize, clock } = this.#options
+    const deadlineMs = clock.monotonicMs() + READ_DEADLINE_MS
     const shareLimit = largeGroupSize * SHARED_FACTOR
     let list: string[] | undefined = []
     let cursor = ''
     for (let page = 0; page < MAX_PAGES; page++) {
       const { userIds, nextCursor, hasMore, totalCount } = await users.groupMembers(entry.groupId, cursor, PAGE_SIZE)
+      if (clock.monotonicMs() > deadlineMs) throw new GatewayError('SERVICE_UNAVAILABLE', { detail: 'the pages took too long' })
       if (list === undefined) {
         this.#take(entry, userIds, 0)
       } else {

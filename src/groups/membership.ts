@@ -8,7 +8,7 @@ import type { Hub, PresenceListener, UserEntry } from '../connections/hub.ts'
 import type { Clock, Logger, Meter, SharedCache, UserService } from '../ports.ts'
 import { GroupEntry } from './group-entry.ts'
 import { GroupTable } from './group-table.ts'
-import { MemberSource, PAGE_SIZE } from './member-source.ts'
+import { MemberSource, PAGE_SIZE, READ_DEADLINE_MS } from './member-source.ts'
 import { Newcomers } from './newcomers.ts'
 import { CHANGE_BYTES, RecentChanges, type Change } from './recent-changes.ts'
 import { settledWithin } from './timer-set.ts'
@@ -31,8 +31,6 @@ export interface MembershipOptions {
 export type LocalMembers = readonly UserEntry[] | 'missing' | 'unknown'
 export type KnownMembers = Exclude<LocalMembers, 'unknown'>
 
-/** Changes are kept this much longer than a cached list can be old. */
-const CHANGE_SLACK_MS = 60_000
 /** Recent changes get this share of the bytes at most. */
 const CHANGE_SHARE = 1 / 8
 /** What a record waits at most for the User Service to say who of those who came is a member. */
@@ -52,7 +50,8 @@ export class Membership implements PresenceListener {
     const { hub, meter, membershipCacheBytes, cacheTtlMs, clock } = options
     this.#options = options
     const capacity = Math.floor(membershipCacheBytes * CHANGE_SHARE / CHANGE_BYTES)
-    this.#changes = new RecentChanges({ clock, keepMs: cacheTtlMs + CHANGE_SLACK_MS, capacity })
+    // A list may be as old as the shared cache keeps it, or as the read that brings it.
+    this.#changes = new RecentChanges({ clock, keepMs: cacheTtlMs + READ_DEADLINE_MS, capacity })
     this.#table = new GroupTable({ maxBytes: membershipCacheBytes - capacity * CHANGE_BYTES, clock })
     this.#source = new MemberSource({ ...options, changes: this.#changes })
     this.#newcomers = new Newcomers({ hub, changes: this.#changes })
@@ -181,7 +180,6 @@ export class Membership implements PresenceListener {
       entry.expiresAtMs = clock.monotonicMs() + cacheTtlMs
       for (const { userId, event } of this.#changes.of(groupId)) this.#change(entry, userId, event)
       entry.arrivalsSeen = arrivalsSeen
-      if (entry.members !== null) this.#newcomers.look(entry)
       if (entry.local.length === 0) entry.shrink()
       const local = entry.local.slice()
       this.#table.keep(entry)

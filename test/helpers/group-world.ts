@@ -14,7 +14,7 @@ import { FakeUserService } from './fake-user-service.ts'
 import { ManualClock, settle } from './manual-clock.ts'
 import { MemorySharedCache } from './memory-shared-cache.ts'
 
-export type GroupWorldOptions = Partial<LineLimits & Pick<MembershipOptions, 'largeGroupSize' | 'membershipCacheBytes' | 'cacheTtlMs'>> & { readonly shared?: boolean }
+export type GroupWorldOptions = Partial<LineLimits & Pick<MembershipOptions, 'largeGroupSize' | 'membershipCacheBytes' | 'cacheTtlMs'>> & { readonly shared?: boolean, readonly sharedTtlMs?: number }
 
 export const TTL_MS = 300_000
 
@@ -24,15 +24,16 @@ export class GroupWorld {
   readonly logger = new FakeLogger()
   readonly hub = new Hub()
   readonly users = new FakeUserService()
-  readonly shared = new MemorySharedCache()
+  readonly shared: MemorySharedCache
   readonly outbox: Outbox
   readonly membership: Membership
   readonly fanOut: FanOut
   readonly consumer: GroupConsumer
   #offset = 0
 
-  constructor ({ shared = false, ...limits }: GroupWorldOptions = {}) {
+  constructor ({ shared = false, sharedTtlMs, ...limits }: GroupWorldOptions = {}) {
     const { clock, meter, logger, hub, users } = this
+    this.shared = sharedTtlMs === undefined ? new MemorySharedCache() : new MemorySharedCache(clock, sharedTtlMs)
     this.outbox = new Outbox({ driver: fakeDriver, clock, meter, outboxBytes: 1e7, outboxTotalBytes: 1e8, writeBufferBytes: 4_096, writeWaitMs: 10_000, onSlow: () => {} })
     const common = { hub, outbox: this.outbox, clock, meter, logger, users, sharedCache: shared ? this.shared : undefined }
     this.membership = new Membership({ largeGroupSize: 5, membershipCacheBytes: 1_000_000, cacheTtlMs: TTL_MS, ...limits, ...common })
