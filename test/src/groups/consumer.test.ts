@@ -77,6 +77,16 @@ t.test('[GW-GRP-6] a message of a group without local members is passed over unp
   t.equal(world.meter.gauge('waiting_group_records'), 0)
 })
 
+t.test('[GW-GRP-6] a group whose last local member has gone costs next to nothing from the next record on', async (t) => {
+  const world = new GroupWorld()
+  world.users.group('group_a', 'ann')
+  world.connect('ann')
+  await world.take(world.message('group_a', 'm1'))
+  world.leave('ann')
+  t.equal(world.consumer.handle(world.record('group_msg', 'group_a', '{')), undefined)
+  t.equal(world.meter.counted('group_records_total group_msg no_members'), 1, 'at once')
+})
+
 t.test('records that cannot be read are counted by reason, logged once a second, and stop nothing', async (t) => {
   const world = new GroupWorld()
   world.users.group('group_a', 'ann')
@@ -196,6 +206,43 @@ t.test('[GW-GRP-4] a record larger than all the room there is gets through alone
   await Promise.all(waits)
   await settled()
   t.strictSame(idsOf(ann).sort(), ['a1', 'a2', 'b1'])
+})
+
+t.test('[GW-GRP-1] a record that waited for room keeps its place: what comes after it starts when it has been handed out', async (t) => {
+  const world = new GroupWorld({ maxWaitingBytes: 2 * (256 + 140) })
+  world.users.group('group_a', 'ann')
+  world.users.group('group_b', 'ann')
+  world.connect('ann')
+  await world.take(world.message('group_a', 'a0'))
+  const steps: string[] = []
+  const ends: Array<() => void> = []
+  world.fanOut.deliver = async (members, frames) => {
+    const id = /[ab]\d/.exec(frames[0]?.toString() ?? '')?.[0] ?? ''
+    steps.push(`${id} starts`)
+    await new Promise<void>((resolve) => { ends.push(resolve) })
+    steps.push(`${id} ends`)
+    return 1
+  }
+  world.users.isHolding = true
+  await world.take(world.message('group_b', 'b1'), world.message('group_a', 'a1'))
+  const outside = [world.message('group_b', 'b2'), world.message('group_a', 'a2')].map((record) => world.consumer.handle(record))
+  ends.shift()?.()
+  await outside[0] // a1 made room for b2; of group_a nothing is in line now, and a2 still outside
+  await settled()
+  world.users.letGo()
+  await settled()
+  ends.shift()?.()
+  await outside[1]
+  await settled()
+  const last = world.consumer.handle(world.message('group_a', 'a3'))
+  t.equal(last, undefined)
+  await settled()
+  t.strictSame(steps, ['a1 starts', 'a1 ends', 'b1 starts', 'b1 ends', 'a2 starts'])
+  for (let i = 0; i < 3; i++) {
+    ends.shift()?.()
+    await settled()
+  }
+  t.strictSame(steps.slice(5), ['a2 ends', 'a3 starts', 'a3 ends'])
 })
 
 t.test('a consumer that is stopped lets its partitions go and delivers nothing more', async (t) => {

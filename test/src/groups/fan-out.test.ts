@@ -84,6 +84,20 @@ t.test('[GW-GRP-5] a huge group does not hold up a small one that comes later', 
   t.equal(recorder.sent.length, 20_003)
 })
 
+t.test('[GW-GRP-5] among many huge groups a small one has its turn after each had a small share', async (t) => {
+  const recorder = new Recorder()
+  const fanOut = new FanOut(recorder)
+  const all = members(2_000, 'huge')
+  const huge = Array.from({ length: 20 }, () => fanOut.deliver(all, [FRAME], 'message'))
+  const beganAt = recorder.turn
+  await fanOut.deliver(members(3, 'small'), [FRAME], 'message')
+  const small = recorder.sent.filter(({ userId }) => userId.startsWith('small'))
+  t.ok((small.at(-1)?.turn ?? Infinity) - beganAt <= 8, '20 shares of 64 are five turns of 256')
+  await Promise.all(huge)
+  recorder.stop()
+  t.equal(recorder.sent.length, 40_003)
+})
+
 t.test('[GW-GRP-5] jobs are served in turn, and none is left behind', async (t) => {
   const recorder = new Recorder()
   const fanOut = new FanOut(recorder)

@@ -16,9 +16,11 @@ t.test('[GW-GRP-2] a small group with a local member is cached whole: who connec
   world.users.group('group_a', 'ann', 'bob', 'carl')
   world.connect('ann')
   t.strictSame(await localOf(world), ['ann'])
+  const bytes = world.meter.gauge('membership_bytes') ?? 0
   world.connect('bob')
   world.connect('eve')
   t.strictSame(await localOf(world), ['ann', 'bob'])
+  t.ok((world.meter.gauge('membership_bytes') ?? 0) > bytes, 'and counted')
   world.leave('ann')
   t.strictSame(await localOf(world), ['bob'])
   t.strictSame(world.users.calls, ['members group_a '])

@@ -5,6 +5,7 @@ import { Arrivals } from '../../../src/groups/arrivals.ts'
 import { BloomFilter } from '../../../src/groups/bloom.ts'
 import { Gate } from '../../../src/groups/gate.ts'
 import { GroupEntry } from '../../../src/groups/group-entry.ts'
+import { Newcomers } from '../../../src/groups/newcomers.ts'
 import { RecentChanges } from '../../../src/groups/recent-changes.ts'
 import { readGroupMessage, readMembershipChange, readReceiptEvent } from '../../../src/groups/records.ts'
 import { connect } from '../../helpers/connections.ts'
@@ -53,6 +54,29 @@ t.test('arrivals are bounded: of those too long ago it is said that they are not
   for (const user of all) arrivals.remove(user)
   t.equal(arrivals.length, 0)
   t.notOk(arrivals.knows(9), 'those who were forgotten may be here')
+})
+
+t.test('[GW-GRP-2] newcomers too long ago to be known make a group be read anew; of a whole list the members are looked for', async (t) => {
+  const hub = new Hub()
+  const changes = new RecentChanges({ clock: new ManualClock(), keepMs: 1_000, capacity: 10 })
+  const newcomers = new Newcomers({ hub, changes, arrivals: new Arrivals(4) })
+  const large = new GroupEntry('large')
+  large.startFilter(100)
+  large.memberCount = 100
+  const small = new GroupEntry('small')
+  small.members = new Set(Array.from({ length: 20 }, (_, i) => `u${i}`))
+  large.addToFilter('u0')
+  const all = users(9, hub)
+  for (const user of all.slice(0, 2)) newcomers.add(user)
+  t.notOk(newcomers.look(large))
+  t.strictSame(newcomers.undecided(large)?.map(({ userId }) => userId), ['u0'])
+  t.ok(large.decide(all[0] as UserEntry))
+  t.ok(newcomers.look(large))
+  for (const user of all.slice(2)) newcomers.add(user)
+  t.notOk(newcomers.look(large))
+  t.equal(newcomers.undecided(large), undefined)
+  t.ok(newcomers.look(small))
+  t.equal(small.local.length, 9)
 })
 
 t.test('a user who goes leaves every local list, and those lists keep the others reachable', async (t) => {
