@@ -55,8 +55,12 @@ export class RedisCache implements SharedCache {
 
   async store (groupId: string, userIds: readonly string[]): Promise<void> {
     const ttlMs = Math.round(this.#options.ttlMs * (1 - TTL_SPREAD + 2 * TTL_SPREAD * this.#options.random()))
-    const results = await this.#call((client) => client.pipeline(this.#storeCommands(groupId, userIds, ttlMs)).exec())
-    for (const [error] of results ?? []) if (error !== null) throw error
+    await this.#call(async (client) => {
+      // A pipeline resolves whatever became of its commands, and a transaction in it has results of its own.
+      const results = await client.pipeline(this.#storeCommands(groupId, userIds, ttlMs)).exec()
+      const failure = results?.flat(2).find((part) => part instanceof Error)
+      if (failure !== undefined) throw failure
+    })
   }
 
   async apply (groupId: string, userId: string, event: 'join' | 'leave'): Promise<void> {

@@ -15,7 +15,7 @@ export class MemorySharedCache implements SharedCache {
   readonly #storedAtMs = new Map<string, number>()
 
   /** Without a clock nothing expires. */
-  constructor (clock?: Clock, ttlMs = 0) {
+  constructor (clock?: Clock, ttlMs = Infinity) {
     this.#clock = clock
     this.#ttlMs = ttlMs
   }
@@ -46,7 +46,7 @@ export class MemorySharedCache implements SharedCache {
   }
 
   #now (): number {
-    return this.#clock?.monotonicMs() ?? -1
+    return this.#clock?.monotonicMs() ?? 0
   }
 
   #call (text: string): void {
