@@ -15,8 +15,14 @@ export interface GroupsOptions extends LineLimits {
   readonly logger: Logger
 }
 
+/** Less would hold no group of some size. */
+const MIN_CACHE_BYTES = 65_536
+
 export default fp<GroupsOptions>(async function groups (fastify, options) {
-  if (options.largeGroupSize < 1) throw new RangeError('largeGroupSize has to be at least 1')
+  for (const name of ['largeGroupSize', 'cacheTtlMs', 'maxWaitingRecords', 'maxWaitingBytes'] as const) {
+    if (options[name] < 1) throw new RangeError(`${name} has to be at least 1`)
+  }
+  if (options.membershipCacheBytes < MIN_CACHE_BYTES) throw new RangeError(`membershipCacheBytes has to be at least ${MIN_CACHE_BYTES}`)
   const { hub, outbox } = fastify.gateway
   const membership = new Membership({ ...options, hub, users: fastify.users, sharedCache: fastify.sharedCache })
   const consumer = new GroupConsumer({ ...options, hub, outbox, membership, fanOut: new FanOut({ outbox }) })
