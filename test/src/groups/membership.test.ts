@@ -233,6 +233,23 @@ t.test('[GW-GRP-3] events are laid over what is read, a read under way included,
   }
 })
 
+t.test('[GW-GRP-3] events are laid over a list of the shared cache that was read before them, or that never heard of them', async (t) => {
+  const world = new GroupWorld({ shared: true })
+  world.shared.groups.set('group_a', new Set(['ann', 'bob']))
+  for (const user of ['ann', 'bob', 'carl', 'dan']) world.connect(user)
+  world.shared.isAway = true
+  world.membership.apply('group_a', 'dan', 'join')
+  world.shared.isAway = false
+  world.shared.isHolding = true
+  const reading = localOf(world)
+  await settled()
+  world.membership.apply('group_a', 'bob', 'leave')
+  world.membership.apply('group_a', 'carl', 'join')
+  world.shared.letGo()
+  t.strictSame(await reading, ['ann', 'carl', 'dan'])
+  t.strictSame(await localOf(world), ['ann', 'carl', 'dan'])
+})
+
 t.test('[GW-GRP-3] events count for CACHE_TTL and a minute: by then every list that was read before is gone', async (t) => {
   const world = new GroupWorld({ shared: true })
   world.connect('ann')
