@@ -3,11 +3,14 @@
  * those after it at its next record. Bounded: whoever is too far behind has to be read anew.
  */
 import type { UserEntry } from '../connections/hub.ts'
+import { firstHash, secondHash, type BloomFilter } from './bloom.ts'
 
 export class Arrivals {
   readonly #capacity: number
   /** null: has gone again. */
   #users: Array<UserEntry | null> = []
+  /** Of each arrival the hashes of its id, which every group's filter is asked about. */
+  #hashes: number[] = []
   /** Number of the first that is kept. */
   #first = 0
   /** Nobody who came at this number or later was forgotten while here. */
@@ -26,6 +29,7 @@ export class Arrivals {
   add (user: UserEntry): void {
     user.arrival = this.end
     this.#users.push(user)
+    this.#hashes.push(firstHash(user.userId), secondHash(user.userId))
     this.#present++
     // In halves, so that forgetting costs the same per arrival however many there are.
     if (this.#users.length < 2 * this.#capacity) return
@@ -41,12 +45,15 @@ export class Arrivals {
     if (--this.#present === 0) this.#dropFirst(this.#users.length)
   }
 
-  /** Who came at `number` or later and is still here. */
-  * since (number: number): Generator<UserEntry> {
+  /** Who came at `number` or later, is still here and passes the filter, if there is one. */
+  since (number: number, filter: BloomFilter | null = null): UserEntry[] {
+    const found: UserEntry[] = []
     for (let at = Math.max(0, number - this.#first); at < this.#users.length; at++) {
+      if (filter?.hasHashed(this.#hashes[2 * at] as number, this.#hashes[2 * at + 1] as number) === false) continue
       const user = this.#users[at]
-      if (user !== null && user !== undefined) yield user
+      if (user !== null && user !== undefined) found.push(user)
     }
+    return found
   }
 
   /** Whether nobody who came at `number` or later and is here has been forgotten. */
@@ -57,5 +64,6 @@ export class Arrivals {
   #dropFirst (count: number): void {
     this.#first += count
     this.#users = this.#users.slice(count)
+    this.#hashes = this.#hashes.slice(2 * count)
   }
 }

@@ -5,6 +5,10 @@
 const BITS_PER_ENTRY = 14.4 // -ln(0.001) / ln(2)^2
 const HASHES = 10 // BITS_PER_ENTRY * ln(2)
 
+/** The two hashes of an id, for whoever asks many filters about it. */
+export function firstHash (id: string): number { return hash(id, 0x811c9dc5) }
+export function secondHash (id: string): number { return (hash(id, 0x9e3779b9) | 1) >>> 0 }
+
 export class BloomFilter {
   readonly #words: Uint32Array
   readonly #bits: number
@@ -17,16 +21,19 @@ export class BloomFilter {
   get bytes (): number { return this.#words.byteLength }
 
   add (id: string): void {
-    const step = hash(id, 0x9e3779b9) | 1
-    for (let n = 0, at = hash(id, 0x811c9dc5); n < HASHES; n++, at = (at + step) >>> 0) {
+    const step = secondHash(id)
+    for (let n = 0, at = firstHash(id); n < HASHES; n++, at = (at + step) >>> 0) {
       const bit = at % this.#bits
       this.#words[bit >>> 5] = (this.#words[bit >>> 5] as number) | (1 << (bit & 31))
     }
   }
 
   has (id: string): boolean {
-    const step = hash(id, 0x9e3779b9) | 1
-    for (let n = 0, at = hash(id, 0x811c9dc5); n < HASHES; n++, at = (at + step) >>> 0) {
+    return this.hasHashed(firstHash(id), secondHash(id))
+  }
+
+  hasHashed (first: number, second: number): boolean {
+    for (let n = 0, at = first; n < HASHES; n++, at = (at + second) >>> 0) {
       const bit = at % this.#bits
       if (((this.#words[bit >>> 5] as number) & (1 << (bit & 31))) === 0) return false
     }

@@ -14,7 +14,7 @@ export interface NewcomersOptions {
 }
 
 /** Looking at so many newcomers costs less than reading any group anew. */
-const MAX_LOOKED_AT = 4_096
+const MAX_LOOKED_AT = 2_048
 
 export class Newcomers {
   readonly #hub: Hub
@@ -73,8 +73,8 @@ export class Newcomers {
   }
 
   #addCandidates (entry: GroupEntry): void {
-    for (const user of this.#arrivals.since(entry.arrivalsSeen)) {
-      if (!entry.mayHave(user.userId) || user.groups?.includes(entry) === true) continue
+    for (const user of this.#arrivals.since(entry.arrivalsSeen, entry.filter)) {
+      if (user.groups?.includes(entry) === true) continue
       const change = this.#changes.last(entry.groupId, user.userId)
       if (change === 'join') entry.addLocal(user)
       else if (change === undefined) (entry.undecided ??= new Set()).add(user)
