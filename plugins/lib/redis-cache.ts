@@ -30,6 +30,9 @@ const TEMPORARY_MS = 60_000
 /** Commands without an answer; more are refused. */
 const MAX_IN_FLIGHT = 1_000
 const PROBE_EVERY_MS = 1_000
+/** Past it lists that missed a change are left to expire. */
+const MAX_DOUBTFUL = 10_000
+const DELETED_AT_ONCE = 500
 
 export class RedisCache implements SharedCache {
   readonly #options: RedisCacheOptions
@@ -37,12 +40,15 @@ export class RedisCache implements SharedCache {
   /** Until the first `ready` there is nothing to call. */
   #isAway = true
   #isClosed = false
+  #isReturning = false
+  /** Groups whose list in Redis, if there is one, misses a change that it could not take. */
+  readonly #doubtful = new Set<string>()
   #probeTimer: Timer | undefined
 
   constructor (options: RedisCacheOptions) {
     const { client, health } = options
     this.#options = options
-    client.on('ready', () => { this.#isBack() })
+    client.on('ready', () => { void this.#return() })
     client.on('error', (error: Error) => { this.#isGone(error.message) })
     client.on('close', () => { this.#isGone('connection lost') })
     health.down('redis', 'not connected yet')
@@ -64,7 +70,12 @@ export class RedisCache implements SharedCache {
   }
 
   async apply (groupId: string, userId: string, event: 'join' | 'leave'): Promise<void> {
-    await this.#call((client) => client.eval(APPLY, 1, keyOf(groupId), event === 'join' ? 'SADD' : 'SREM', userId))
+    try {
+      await this.#call((client) => client.eval(APPLY, 1, keyOf(groupId), event === 'join' ? 'SADD' : 'SREM', userId))
+    } catch (error) {
+      if (this.#doubtful.size < MAX_DOUBTFUL) this.#doubtful.add(groupId)
+      throw error
+    }
   }
 
   /** Ends the connection; what was sent is answered before, within the deadline of a command. */
@@ -108,9 +119,28 @@ export class RedisCache implements SharedCache {
     }
   }
 
-  #isBack (): void {
-    this.#isAway = false
-    this.#options.health.up('redis')
+  /** Redis is there. Lists that missed a change are deleted first: nodes that start now would believe them. */
+  async #return (): Promise<void> {
+    if (this.#isReturning || this.#isClosed) return
+    this.#isReturning = true
+    try {
+      for (let some = this.#someDoubtful(); some.length > 0; some = this.#someDoubtful()) {
+        await Promise.all(some.map((groupId) => this.#options.client.del(keyOf(groupId))))
+        for (const groupId of some) this.#doubtful.delete(groupId)
+      }
+      this.#isAway = false
+      this.#options.health.up('redis')
+    } catch (error) {
+      this.#isGone((error as Error).message)
+    } finally {
+      this.#isReturning = false
+    }
+  }
+
+  #someDoubtful (): string[] {
+    const some: string[] = []
+    for (const groupId of this.#doubtful) if (some.push(groupId) === DELETED_AT_ONCE) break
+    return some
   }
 
   #isGone (detail: string): void {
@@ -126,7 +156,7 @@ export class RedisCache implements SharedCache {
     if (this.#isClosed || !this.#isAway) return
     try {
       await this.#options.client.ping()
-      this.#isBack()
+      await this.#return()
     } catch (error) {
       this.#isGone((error as Error).message)
     }

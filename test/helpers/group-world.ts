@@ -6,7 +6,7 @@ import { GroupConsumer } from '../../src/groups/consumer.ts'
 import { FanOut } from '../../src/groups/fan-out.ts'
 import type { LineLimits } from '../../src/groups/group-line.ts'
 import { Membership, type MembershipOptions } from '../../src/groups/membership.ts'
-import type { BusRecord, Topic } from '../../src/ports.ts'
+import type { BusRecord, SharedCache, Topic } from '../../src/ports.ts'
 import { connect } from './connections.ts'
 import { FakeLogger, FakeMeter } from './fakes.ts'
 import { fakeDriver, type FakeSocket } from './fake-socket.ts'
@@ -14,7 +14,7 @@ import { FakeUserService } from './fake-user-service.ts'
 import { ManualClock, settle } from './manual-clock.ts'
 import { MemorySharedCache } from './memory-shared-cache.ts'
 
-export type GroupWorldOptions = Partial<LineLimits & Pick<MembershipOptions, 'largeGroupSize' | 'membershipCacheBytes' | 'cacheTtlMs'>> & { readonly shared?: boolean, readonly sharedTtlMs?: number }
+export type GroupWorldOptions = Partial<LineLimits & Pick<MembershipOptions, 'largeGroupSize' | 'membershipCacheBytes' | 'cacheTtlMs'>> & { readonly shared?: boolean | SharedCache | undefined, readonly sharedTtlMs?: number }
 
 export const TTL_MS = 300_000
 
@@ -35,7 +35,7 @@ export class GroupWorld {
     const { clock, meter, logger, hub, users } = this
     this.shared = sharedTtlMs === undefined ? new MemorySharedCache() : new MemorySharedCache(clock, sharedTtlMs)
     this.outbox = new Outbox({ driver: fakeDriver, clock, meter, outboxBytes: 1e7, outboxTotalBytes: 1e8, writeBufferBytes: 4_096, writeWaitMs: 10_000, onSlow: () => {} })
-    const common = { hub, outbox: this.outbox, clock, meter, logger, users, sharedCache: shared ? this.shared : undefined }
+    const common = { hub, outbox: this.outbox, clock, meter, logger, users, sharedCache: shared === true ? this.shared : shared === false ? undefined : shared }
     this.membership = new Membership({ largeGroupSize: 5, membershipCacheBytes: 1_000_000, cacheTtlMs: TTL_MS, ...limits, ...common })
     this.fanOut = new FanOut(common)
     this.consumer = new GroupConsumer({ maxWaitingRecords: 1_000, maxWaitingBytes: 8_388_608, ...limits, ...common, membership: this.membership, fanOut: this.fanOut })

@@ -6,6 +6,7 @@ import { parseRedisAddress } from '../../src/config/addresses.ts'
 import { systemClock } from '../../src/embedded/system-clock.ts'
 import { eventually } from '../helpers/bus-conformance.ts'
 import { FakeHealth } from '../helpers/fakes.ts'
+import { GroupWorld, idsOf, TTL_MS } from '../helpers/group-world.ts'
 import { startCluster, startSentinel } from '../helpers/redis-servers.ts'
 import { startService } from '../helpers/services.ts'
 import { sharedCacheConformance } from '../helpers/shared-cache-conformance.ts'
@@ -108,6 +109,43 @@ t.test('Redis that is killed or frozen costs one deadline, then nothing, and is 
     await cacheOf(node).store('after', ['bob'])
     t.strictSame(await cacheOf(node).members('after'), ['bob'], `${name}: used again`)
   }
+})
+
+t.test('[GW-GRP-3] Redis is killed and comes back during traffic: no group message is lost, and what changed meanwhile is right', async (t) => {
+  const services = await startService(['redis'])
+  t.teardown(() => services.stop())
+  const node = await openUp(t, services.address('REDIS_ADDR'), { timeoutMs: 200 })
+  const world = new GroupWorld({ shared: cacheOf(node) })
+  const [ann, carl] = [world.connect('ann'), world.connect('carl')]
+  const groups = Array.from({ length: 5 }, (_, i) => `group_${i}`)
+  for (const group of groups) world.users.group(group, 'ann', 'bob')
+  const expected: string[] = []
+  const traffic = async (): Promise<void> => {
+    for (const group of groups) {
+      const id = `m${expected.length}`
+      expected.push(id)
+      await world.take(world.message(group, id))
+      await eventually(() => idsOf(ann).length === expected.length, PATIENCE_MS)
+    }
+  }
+  await traffic()
+  await services.kill('redis1')
+  await traffic()
+  // The User Service is behind: only the events say who joined and who left.
+  for (const group of groups) await world.take(world.change(group, 'carl', 'join'), world.change(group, 'bob', 'leave'))
+  world.clock.advance(TTL_MS) // all groups are read again, without Redis
+  await traffic()
+  await services.restart('redis')
+  await eventually(() => !node.health.downs.has('redis'), PATIENCE_MS)
+  for (const group of groups) world.users.group(group, 'ann', 'carl')
+  world.clock.advance(TTL_MS / 2)
+  for (const group of groups) await world.take(world.change(group, 'dan', 'join'))
+  world.clock.advance(TTL_MS / 2) // and once more, into Redis
+  await traffic()
+  t.strictSame(idsOf(ann), expected)
+  t.strictSame(idsOf(carl), expected.slice(10), 'from the join on')
+  await eventually(async () => (await cacheOf(node).members('group_4')) !== undefined, PATIENCE_MS)
+  t.strictSame((await cacheOf(node).members('group_4'))?.sort(), ['ann', 'carl', 'dan'], 'the User Service with what it has not heard of yet')
 })
 
 t.test('whoever closes the node while Redis is frozen does not wait for it', async (t) => {

@@ -19,6 +19,7 @@ class FakeClient extends EventEmitter {
 
   async smembers (...args: unknown[]): Promise<unknown> { this.calls.push(['smembers', ...args]); return this.answer() }
   async eval (...args: unknown[]): Promise<unknown> { this.calls.push(['eval', ...args]); return this.answer() }
+  async del (...args: unknown[]): Promise<unknown> { this.calls.push(['del', ...args]); return this.answer() }
   async ping (): Promise<unknown> { this.calls.push(['ping']); return this.answer() }
   pipeline (commands: unknown[][]): { exec: () => Promise<unknown> } {
     this.calls.push(...commands)
@@ -120,6 +121,35 @@ t.test('a connection that is lost turns the cache off at once, and `ready` turns
   t.equal(await shared.members('g'), undefined)
   await clock.run(1_000)
   t.notOk(client.calls.some(([name]) => name === 'ping'), 'it need not be looked for')
+})
+
+t.test('[GW-GRP-3] lists that missed a change while Redis was away are deleted before it is used again', async (t) => {
+  const { client, clock, shared, health } = await open(t)
+  client.emit('ready')
+  client.answer = async () => { throw new Error('Command timed out') }
+  for (let i = 0; i < 1_200; i++) await t.rejects(shared.apply(`g${i}`, 'ann', 'join'))
+  await clock.run(1_000)
+  client.calls.length = 0
+  client.answer = async () => client.calls.length > 700 ? Promise.reject(new Error('Connection is closed.')) : 1
+  await clock.run(1_000)
+  t.equal(health.downs.get('redis'), 'Connection is closed.', 'gone again in the middle of it')
+  client.calls.length = 0
+  const answers: Array<(value: unknown) => void> = []
+  client.answer = () => new Promise((resolve) => { answers.push(resolve) })
+  client.emit('ready')
+  client.emit('ready')
+  await settle()
+  await t.rejects(shared.members('g1'), { code: 'SERVICE_UNAVAILABLE' }, 'not before they are')
+  client.answer = async () => 1
+  for (const answer of answers) answer(1)
+  await settle()
+  t.notOk(health.downs.has('redis'))
+  const deleted = client.calls.filter(([name]) => name === 'del').map(([, key]) => key)
+  t.equal(deleted.length, 700, '500 are done, and none twice')
+  t.equal(new Set(deleted).size, 700)
+  client.calls.length = 0
+  client.emit('ready')
+  t.strictSame(client.calls, [], 'once')
 })
 
 t.test('more than a thousand commands without an answer are refused', async (t) => {
