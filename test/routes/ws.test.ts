@@ -1,33 +1,23 @@
 /** The edge over real sockets: route, guard and driver, with a registry and an authenticator that answer as the test says. */
 import { once } from 'node:events'
-import { connect as connectTcp, type AddressInfo } from 'node:net'
+import type { IncomingMessage } from 'node:http'
+import { connect as connectTcp } from 'node:net'
 import Fastify from 'fastify'
-import fp from 'fastify-plugin'
 import WebSocket from 'ws'
 import t, { type Test } from 'tap'
-import connections, { type ConnectionsOptions } from '../../plugins/connections.ts'
 import metrics from '../../plugins/metrics.ts'
 import rateLimit from '../../plugins/rate-limit.ts'
-import wsRoute, { type WsRouteOptions } from '../../routes/ws.ts'
 import { DemoClient, RefusedError } from '../../demo/client.ts'
-import { systemClock } from '../../src/embedded/system-clock.ts'
 import type { ErrorCode } from '../../src/errors.ts'
 import type { Admission, AuthResult } from '../../src/ports.ts'
-import { CallPolicy } from '../../src/upstream/policy.ts'
 import { FakeRegistry } from '../helpers/connections.ts'
+import { identityOf, startEdge, type EdgeOptions } from '../helpers/edge.ts'
 import { HeldIm } from '../helpers/fake-im.ts'
-import { FakeLogger, FakeMeter } from '../helpers/fakes.ts'
 
-interface EdgeOptions {
-  readonly connections?: Partial<ConnectionsOptions>
-  readonly core?: Partial<ConnectionsOptions['core']>
-  readonly ws?: Partial<WsRouteOptions>
-  readonly perAddress?: number
-  readonly perUser?: number
-}
+type Options = Omit<EdgeOptions, 'registry' | 'im' | 'authenticate'>
 
 /** Tokens are `user` or `user/device`. */
-async function edge (t: Test, options: EdgeOptions = {}) {
+async function edge (t: Test, options: Options = {}) {
   const registry = new FakeRegistry()
   const im = new HeldIm()
   const asked: string[] = []
@@ -38,73 +28,21 @@ async function edge (t: Test, options: EdgeOptions = {}) {
     accepted: 0
   }
   registry.admit = async () => state.admission
-  const app = Fastify()
-  await app.register(metrics, { version: 'test', processMetrics: false })
-  await app.register(fp(async (fastify) => { fastify.decorate('registry', registry as never) }, { name: 'registry' }))
-  await app.register(fp(async (fastify) => {
-    fastify.decorate('im', im)
-    const policy = new CallPolicy({ service: 'im', timeoutMs: 5_000, attemptTimeoutMs: 2_000, clock: systemClock, meter: new FakeMeter(), logger: new FakeLogger() } as never)
-    fastify.decorate('imPolicy', policy)
-  }, { name: 'upstream' }))
-  await app.register(fp(async (fastify) => {
-    fastify.decorate('authenticator', {
-      authenticate: async (token: string): Promise<AuthResult> => {
-        asked.push(token)
-        const [userId = '', deviceId] = token.split('/')
-        return state.auth ?? { ok: true, identity: { userId, deviceId, expiresAtMs: Date.now() + 60_000, issuedAtMs: 0 } }
-      }
-    })
-  }, { name: 'auth' }))
-  await app.register(rateLimit, { windowMs: 60_000, perAddress: options.perAddress ?? 0, perUser: options.perUser ?? 0, redis: undefined })
-  await app.register(connections, {
-    clock: systemClock,
-    path: '/ws',
-    maxMessageBytes: 10_240,
-    closeTimeoutMs: 500,
-    handshakeTimeoutMs: 5_000,
-    maxPendingHandshakes: 100,
-    maxPendingHandshakesPerAddress: 100,
-    maxConnectionsPerAddress: 0,
-    trustedProxies: [],
-    ...options.connections,
-    core: {
-      nodeId: 'n1',
-      startId: 's1',
-      maxMessageBytes: 10_240,
-      heartbeatIntervalMs: 30_000,
-      heartbeatTimeoutMs: 90_000,
-      messagesPerSecond: 100,
-      outboxBytes: 1_000_000,
-      outboxTotalBytes: 10_000_000,
-      writeBufferBytes: 4_096,
-      writeWaitMs: 10_000,
-      maxSendsInFlight: 1_000,
-      sendQueueTimeoutMs: 5_000,
-      maxPendingPushes: 1_000,
-      maxPendingBytes: 1_000_000,
-      random: Math.random,
-      ...options.core
-    }
+  const { app, port, url } = await startEdge({
+    ...options,
+    registry,
+    im,
+    authenticate: async (token) => {
+      asked.push(token)
+      return state.auth ?? identityOf(token)
+    },
+    ws: { refusal: () => state.refusal, onAccepted: () => { state.accepted++ }, ...options.ws }
   })
-  await app.register(wsRoute, {
-    clock: systemClock,
-    path: '/ws',
-    allowQueryToken: false,
-    allowedOrigins: [],
-    allowEmptyOrigin: true,
-    refusal: () => state.refusal,
-    onAccepted: () => { state.accepted++ },
-    ...options.ws
-  })
-  app.get('/healthz', async () => 'ok')
-  await app.listen({ host: '127.0.0.1', port: 0 })
   t.teardown(() => app.close())
-  const { port } = app.server.address() as AddressInfo
-  const url = `ws://127.0.0.1:${port}/ws`
   const refusedWith = async (headers: Record<string, string>, path = '', protocols: string[] = []): Promise<{ status: number, code: string, headers: Record<string, unknown> }> => {
     const socket = new WebSocket(url + path, protocols, { headers })
     socket.on('error', () => {})
-    const [, response] = await once(socket, 'unexpected-response') as [unknown, import('node:http').IncomingMessage]
+    const [, response] = await once(socket, 'unexpected-response') as [unknown, IncomingMessage]
     let body = ''
     for await (const chunk of response) body += String(chunk)
     return { status: response.statusCode ?? 0, code: body === '' ? '' : (JSON.parse(body) as { error_code: string }).error_code, headers: response.headers }
