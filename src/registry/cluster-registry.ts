@@ -1,0 +1,175 @@
+/**
+ * Where users are, in the cluster: the parts of this folder over one KvStore. Sessions are put under shared leases, the
+ * watch on `/registry/` says what others do, and what breaks is mended without closing a socket for it.
+ */
+import { GatewayError } from '../errors.ts'
+import type { Admission, Clock, KvStore, Logger, Meter, Registry, RegistryListener, RegistryVerdict, Routes, SessionRef } from '../ports.ts'
+import { Batcher } from './batcher.ts'
+import type { Outcome } from './enrolment.ts'
+import { Feed } from './feed.ts'
+import { LeasePool, type LeaseHolder } from './lease-pool.ts'
+import { Locator } from './locator.ts'
+import { NodeDirectory } from './node-directory.ts'
+import { NodeKey } from './node-key.ts'
+import { deviceKey, ROOT, userPrefix } from './records.ts'
+import { Registrations } from './registrations.ts'
+import { Revocations } from './revocations.ts'
+import { RouteCache } from './route-cache.ts'
+import { Session } from './session.ts'
+import { within } from './wait.ts'
+import { Watcher } from './watcher.ts'
+
+export interface ClusterRegistryOptions {
+  readonly kv: KvStore
+  readonly clock: Clock
+  readonly meter: Meter
+  readonly logger: Logger
+  readonly nodeId: string
+  /** Begins the connection ids of this process. */
+  readonly startId: string
+  readonly version: string
+  readonly maxDevicesPerUser: number
+  /** How long registrations outlive this process; whole seconds, in milliseconds. */
+  readonly ttlMs: number
+  readonly renewIntervalMs: number
+  /** How long an upgrade, or a look-up, waits for etcd. */
+  readonly admissionTimeoutMs: number
+  /** How long a session waits for its put. */
+  readonly registrationTimeoutMs: number
+  /** How long a route is believed although the watch said nothing. */
+  readonly cacheTtlMs: number
+  readonly routeCacheEntries: number
+  /** How long the start waits for an etcd that does not answer. Default 10,000 ms. */
+  readonly startTimeoutMs?: number
+  readonly connectsPerSecond?: () => number
+  /** 0 up to 1. */
+  readonly random: () => number
+}
+
+/** Longest wait for etcd at the end; leases that it does not hear of expire. */
+const CLOSE_TIMEOUT_MS = 5_000
+
+export class ClusterRegistry implements Registry {
+  readonly #options: ClusterRegistryOptions
+  readonly #batcher: Batcher
+  readonly #leases: LeasePool
+  readonly #registrations: Registrations
+  readonly #revocations: Revocations
+  readonly #locator: Locator
+  readonly #nodes: NodeDirectory
+  readonly #nodeKey: NodeKey
+  readonly #watcher: Watcher
+  #listener: RegistryListener | undefined
+  #closing: Promise<void> | undefined
+
+  constructor (options: ClusterRegistryOptions) {
+    this.#options = options
+    const { meter, admissionTimeoutMs: timeoutMs, registrationTimeoutMs } = options
+    this.#batcher = new Batcher(options)
+    const batcher = this.#batcher
+    this.#leases = new LeasePool(options, { onLeaseLost: (holders) => this.#onLeaseLost(holders) })
+    const leases = this.#leases
+    this.#registrations = new Registrations({ ...options, batcher, leases, repairTimeoutMs: registrationTimeoutMs, onVerdict: (session, verdict) => this.#onVerdict(session, verdict) })
+    this.#revocations = new Revocations(meter, (userId, deviceId, before) => this.#listener?.onRevoked(userId, deviceId, before))
+    const cache = new RouteCache({ clock: options.clock, maxEntries: options.routeCacheEntries, ttlMs: options.cacheTtlMs })
+    this.#locator = new Locator({ batcher, cache, meter, timeoutMs })
+    this.#nodes = new NodeDirectory({ batcher, timeoutMs })
+    this.#nodeKey = new NodeKey({ ...options, batcher, leases, timeoutMs: registrationTimeoutMs })
+    const feed = new Feed({
+      meter, nodeId: options.nodeId, registrations: this.#registrations, routes: cache, revocations: this.#revocations, nodes: this.#nodes, nodeKey: this.#nodeKey
+    })
+    this.#watcher = new Watcher({ ...options, prefix: ROOT }, feed)
+  }
+
+  /** Sessions that are in etcd, as far as is known. */
+  get registered (): number { return this.#registrations.registered }
+  /** Puts and removals that wait. */
+  get repairs (): number { return this.#registrations.repairs }
+  /** Whether changes are heard of as they happen. */
+  get live (): boolean { return this.#watcher.live }
+  /** All changes up to this revision are known. */
+  get revision (): number { return this.#watcher.revision }
+
+  /**
+   * Claims the node id and begins to follow the others. Resolves without the id where etcd does not answer: it is claimed
+   * when etcd is back, and until then nobody is admitted. Rejects with a NodeIdTakenError where another node has the id.
+   */
+  async start (grpcAddress: string): Promise<void> {
+    this.#watcher.start()
+    await this.#nodeKey.start(grpcAddress)
+  }
+
+  listen (listener: RegistryListener): void {
+    this.#listener = listener
+  }
+
+  /** [GW-CON-7] The read whose revision guards the put; a device that is known may always return. */
+  async admit (userId: string, deviceId: string): Promise<Admission> {
+    const { admissionTimeoutMs: timeoutMs, maxDevicesPerUser, meter } = this.#options
+    const lane = userPrefix(userId)
+    let admission: Admission = { ok: false, code: 'SERVICE_UNAVAILABLE' }
+    if (this.#nodeKey.everHeld) {
+      try {
+        // In the lane of the user's puts: a read beside one of them in a batch would not see it and carry its revision.
+        const { entries, revision } = await this.#batcher.submit({ lane, operation: { when: [], then: undefined, otherwise: { read: lane, prefix: true } }, timeoutMs })
+        const key = deviceKey(userId, deviceId)
+        const isAdmitted = entries.length < maxDevicesPerUser || entries.some((entry) => entry.key === key)
+        admission = isAdmitted ? { ok: true, revision } : { ok: false, code: 'DEVICE_LIMIT_EXCEEDED' }
+      } catch {}
+    }
+    meter.count('registry_operations_total', 1, 'admit', admission.ok ? 'ok' : admission.code)
+    return admission
+  }
+
+  async register (session: SessionRef, revision: number): Promise<Outcome> {
+    return await this.#registrations.register(session, revision)
+  }
+
+  async unregister (session: SessionRef): Promise<void> {
+    await this.#registrations.unregister(session)
+  }
+
+  async locate (userId: string, options: { readonly fresh?: boolean } = {}): Promise<Routes> {
+    try {
+      return await this.#locator.locate(userId, options.fresh === true)
+    } catch (error) {
+      throw error instanceof GatewayError ? error : new GatewayError('SERVICE_UNAVAILABLE', { cause: error })
+    }
+  }
+
+  /** Rejects with SERVICE_UNAVAILABLE where nothing is known and etcd does not answer. */
+  async nodeAddress (nodeId: string): Promise<string | undefined> {
+    return await this.#nodes.address(nodeId)
+  }
+
+  isRevoked (userId: string, deviceId: string | undefined, issuedAtUnixMs: number | undefined): boolean {
+    return this.#revocations.isRevoked(userId, deviceId, issuedAtUnixMs)
+  }
+
+  /** Leases are revoked, and with them every registration goes; then the node key. Bounded, never rejects. */
+  close (): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  async #close (): Promise<void> {
+    this.#watcher.stop()
+    this.#registrations.stop()
+    const leaving = Promise.all([this.#leases.close(), this.#nodeKey.close()])
+    await within(this.#options.clock, CLOSE_TIMEOUT_MS, leaving).catch(() => {
+      this.#options.logger.warn({ sessions: this.#registrations.registered }, 'etcd did not hear of this node\'s end: its registrations expire')
+    })
+    this.#batcher.close()
+  }
+
+  #onLeaseLost (holders: readonly LeaseHolder[]): void {
+    for (const holder of holders) {
+      if (holder instanceof Session) this.#registrations.onLeaseLost(holder)
+      else this.#nodeKey.onLeaseLost()
+    }
+  }
+
+  #onVerdict (session: Session, verdict: RegistryVerdict): void {
+    this.#listener?.onVerdict(session.connectionId, session.userId, session.deviceId, verdict)
+  }
+}

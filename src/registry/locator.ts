@@ -1,0 +1,71 @@
+/** Finds users: the cache while the watch keeps it true, else etcd; what may be old only where etcd does not answer. */
+import type { DeviceRoute, KvEntry, Meter, Routes } from '../ports.ts'
+import type { Batcher } from './batcher.ts'
+import { parseKey, parseRoute, userPrefix } from './records.ts'
+import { routeOf, type RouteCache } from './route-cache.ts'
+
+export interface LocatorOptions {
+  readonly batcher: Batcher
+  readonly cache: RouteCache
+  readonly meter: Meter
+  /** How long etcd's answer is waited for, in milliseconds. */
+  readonly timeoutMs: number
+}
+
+export class Locator {
+  readonly #options: LocatorOptions
+  /** Reads that later callers may share. */
+  readonly #shared = new Map<string, Promise<Routes>>()
+
+  constructor (options: LocatorOptions) {
+    this.#options = options
+  }
+
+  /** `fresh`: past the cache, by a read sent after this call. Rejects with SERVICE_UNAVAILABLE when nothing at all is known. */
+  async locate (userId: string, fresh: boolean): Promise<Routes> {
+    const { cache, meter } = this.#options
+    if (fresh) return await this.#read(userId)
+    const known = cache.get(userId)
+    if (known?.fresh === true) {
+      meter.count('cache_requests_total', 1, 'routes', 'hit')
+      return { devices: known.devices, complete: true }
+    }
+    meter.count('cache_requests_total', 1, 'routes', 'miss')
+    const shared = this.#shared.get(userId)
+    if (shared !== undefined) return await shared
+    const reading = this.#read(userId).finally(() => { this.#shared.delete(userId) })
+    this.#shared.set(userId, reading)
+    return await reading
+  }
+
+  async #read (userId: string): Promise<Routes> {
+    const { batcher, cache, meter, timeoutMs } = this.#options
+    const prefix = userPrefix(userId)
+    const reading = cache.begin(userId)
+    try {
+      // In the lane of the user's puts: a read beside one of them in a batch would not see it and carry its revision.
+      const { entries, revision } = await batcher.submit({ lane: prefix, operation: { when: [], then: undefined, otherwise: { read: prefix, prefix: true } }, timeoutMs })
+      const devices = this.#devices(entries)
+      cache.store(reading, devices, revision)
+      return { devices, complete: true }
+    } catch (error) {
+      const known = cache.get(userId)
+      if (known === undefined) throw error
+      meter.count('cache_requests_total', 1, 'routes', 'stale')
+      return { devices: known.devices, complete: false }
+    } finally {
+      cache.end(reading)
+    }
+  }
+
+  #devices (entries: readonly KvEntry[]): DeviceRoute[] {
+    const devices: DeviceRoute[] = []
+    for (const { key, value } of entries) {
+      const owner = parseKey(key)
+      const record = parseRoute(value)
+      if (owner?.kind === 'user' && record !== undefined) devices.push(routeOf(owner.deviceId, record))
+      else this.#options.meter.count('registry_bad_values_total', 1, 'user')
+    }
+    return devices
+  }
+}

@@ -1,0 +1,81 @@
+/**
+ * Work on registrations that has to be done some time: puts after a lost lease, removals after a close. A bounded
+ * number at once, so that a hundred thousand of them neither bury etcd nor the upgrades of the moment; while etcd does
+ * not answer, one try at a time with growing pauses.
+ */
+import type { Clock, Meter, Timer } from '../ports.ts'
+
+export interface RepairsOptions<Item> {
+  readonly clock: Clock
+  readonly meter: Meter
+  /** Does the work. False: etcd did not answer, the item comes again. Never rejects. */
+  readonly work: (item: Item) => Promise<boolean>
+  /** Items under way at once. Default 400: four full transactions. */
+  readonly maxActive?: number
+  /** Longest pause while etcd does not answer. Default 2,000 ms. */
+  readonly maxPauseMs?: number
+  readonly random: () => number
+}
+
+export class Repairs<Item> {
+  readonly #options: RepairsOptions<Item>
+  readonly #maxActive: number
+  readonly #waiting = new Set<Item>()
+  readonly #active = new Set<Item>()
+  #failures = 0
+  #timer: Timer | undefined
+  #stopped = false
+
+  constructor (options: RepairsOptions<Item>) {
+    this.#options = options
+    this.#maxActive = options.maxActive ?? 400
+    options.meter.source('registry_repairs', () => this.size)
+  }
+
+  /** Items that wait or are under way. */
+  get size (): number { return this.#waiting.size + this.#active.size }
+
+  /** An item that waits already is not taken twice; one that is under way comes again after it. */
+  add (item: Item): void {
+    this.#waiting.add(item)
+    this.#pump()
+  }
+
+  stop (): void {
+    this.#stopped = true
+    if (this.#timer !== undefined) this.#options.clock.clearTimer(this.#timer)
+  }
+
+  #pump (): void {
+    if (this.#stopped || this.#timer !== undefined) return
+    const limit = this.#failures > 0 ? 1 : this.#maxActive
+    for (const item of this.#waiting) {
+      if (this.#active.size >= limit) return
+      if (this.#active.has(item)) continue
+      this.#waiting.delete(item)
+      this.#active.add(item)
+      this.#options.work(item).then((done) => this.#finished(item, done), () => this.#finished(item, false))
+    }
+  }
+
+  #finished (item: Item, done: boolean): void {
+    this.#active.delete(item)
+    if (done) this.#failures = 0
+    else {
+      this.#waiting.add(item)
+      this.#rest()
+    }
+    this.#pump()
+  }
+
+  #rest (): void {
+    if (this.#timer !== undefined || this.#stopped) return
+    const { clock, random, maxPauseMs = 2_000 } = this.#options
+    const pauseMs = Math.min(maxPauseMs, 100 * 2 ** this.#failures) * (0.5 + 0.5 * random())
+    this.#failures = Math.min(this.#failures + 1, 10)
+    this.#timer = clock.setTimer(() => {
+      this.#timer = undefined
+      this.#pump()
+    }, pauseMs)
+  }
+}
