@@ -89,7 +89,7 @@ export class MemoryWatch implements KvWatch, StoreObserver {
 
   #progress (): void {
     if (this.#ended) return
-    if (!this.#client.frozen && this.#waiting.length === 0) this.#handlers.onProgress(this.#told)
+    if (!this.#client.frozen) this.#handlers.onProgress(this.#told)
     this.#timer = this.#client.clock.setTimer(() => this.#progress(), this.#client.progressIntervalMs)
   }
 }
