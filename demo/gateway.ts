@@ -1,0 +1,86 @@
+/** One gateway, built and ended the way the production entry does it. */
+import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
+import { build } from '../src/app.ts'
+import { loadConfig } from '../src/config.ts'
+import { Lifecycle } from '../src/lifecycle.ts'
+import type { Clock } from '../src/ports.ts'
+import type { GatewayAdapters } from './outside.ts'
+import type { Directory } from './services/directory.ts'
+
+export interface GatewayOptions {
+  readonly nodeId: string
+  /** 0 takes a free one. */
+  readonly ports: { readonly ws: number, readonly grpc: number }
+  /** Addresses, credentials and settings. */
+  readonly env: Readonly<Record<string, string>>
+  readonly adapters: GatewayAdapters
+  readonly directory: Directory
+  readonly clock: Clock
+  readonly logger: FastifyBaseLogger
+}
+
+/** A gateway that serves. */
+export interface Gateway {
+  readonly nodeId: string
+  /** `ws://127.0.0.1:8080/ws`. */
+  readonly url: string
+  readonly port: number
+  /** gRPC, `host:port`. */
+  readonly grpc: string
+  /** Drains it as a signal would; rejects where that is not done within DRAIN_TIMEOUT. */
+  close (): Promise<void>
+}
+
+const READY_TIMEOUT_MS = 60_000
+const READY_POLL_MS = 50
+
+/** Resolves once it lets clients in; rejects where a port is taken or the node does not get ready in a minute. */
+export async function startGateway (options: GatewayOptions): Promise<Gateway> {
+  const { nodeId, ports, directory, clock, logger } = options
+  const config = loadConfig({
+    GRPC_REFLECTION: 'true',
+    ...options.env,
+    GATEWAY_NODE_ID: nodeId,
+    WS_HOST: '127.0.0.1',
+    WS_PORT: String(ports.ws),
+    GRPC_HOST: '127.0.0.1',
+    GRPC_PORT: String(ports.grpc)
+  }, { requireServices: false })
+  const lifecycle = new Lifecycle({ clock, logger, drainDelayMs: config.drain.delayMs, drainTimeoutMs: config.drain.timeoutMs })
+  let gateway: Gateway | undefined
+  await lifecycle.start(async () => {
+    const app = await build(config, { ...options.adapters, logger: logger.child({ node: nodeId }) })
+    try {
+      await app.listen({ host: config.ws.host, port: config.ws.port })
+      const port = portOf(app)
+      await untilReady(`http://127.0.0.1:${port}/readyz`)
+      const grpc = await directory.gateway(nodeId)
+      if (grpc === undefined) throw new Error(`${nodeId} is not in the registry`)
+      gateway = { nodeId, url: `ws://127.0.0.1:${port}/ws`, port, grpc, close: () => lifecycle.end({ signal: 'SIGTERM' }) }
+    } catch (error) {
+      await app.close()
+      throw error
+    }
+    return { drain: app.drain, close: () => app.close() }
+  })
+  if (gateway === undefined) throw new Error('the gateway did not start')
+  return gateway
+}
+
+/** A node lets nobody in before its group consumer has joined: some seconds with Kafka. */
+async function untilReady (url: string): Promise<void> {
+  const deadline = performance.now() + READY_TIMEOUT_MS
+  for (;;) {
+    const response = await fetch(url, { signal: AbortSignal.timeout(READY_TIMEOUT_MS) })
+    const body = await response.text()
+    if (response.ok) return
+    if (performance.now() > deadline) throw new Error(`the gateway is not ready: ${body}`)
+    await new Promise((resolve) => { setTimeout(resolve, READY_POLL_MS) })
+  }
+}
+
+export function portOf (app: FastifyInstance): number {
+  const address = app.server.address()
+  if (address === null || typeof address === 'string') throw new Error('the server does not listen')
+  return address.port
+}

@@ -1,0 +1,82 @@
+/** `npm run demo`: the gateway and what stands around it, to try out. */
+import { randomBytes } from 'node:crypto'
+import { parseArgs } from 'node:util'
+import { pino } from 'pino'
+import { ConfigError } from '../src/config.ts'
+import { systemClock } from '../src/embedded/system-clock.ts'
+import { within } from './client.ts'
+import { openEmbedded } from './outside-embedded.ts'
+import { MissingAddressError, openReal } from './outside-real.ts'
+import { playStory, STORY_ENV } from './story.ts'
+import { welcomeText } from './welcome-text.ts'
+import { World } from './world.ts'
+
+const USAGE = `Usage: npm run demo [-- OPTION...]
+
+  --once    play the story, check every step, exit 1 on the first that fails
+  --real    on real services: ETCD_ENDPOINTS, REDIS_ADDR, KAFKA_BROKERS, MYSQL_URL
+  --help    this text
+
+Without --once the demo stays up: WS_PORT (8080), GRPC_PORT (9093), DEMO_PORT (8081); LOG_LEVEL (warn).
+`
+const TOKEN_TTL_MS = 3_600_000
+const STORY_TOKEN_TTL_MS = 300_000
+const CLOSE_TIMEOUT_MS = 15_000
+const EXIT_USAGE = 64
+
+const options = readArguments()
+if (options !== undefined) process.exitCode = await run(options.once, options.real)
+
+async function run (once: boolean, real: boolean): Promise<number> {
+  const level = process.env['LOG_LEVEL'] ?? (once ? 'silent' : 'warn')
+  const logger = pino({ level, name: 'demo' }, pino.destination(2))
+  // Names differ from run to run, for real services remember the earlier ones.
+  const name = randomBytes(4).toString('hex')
+  let world: World | undefined
+  try {
+    const outside = real ? await openReal(process.env, systemClock, logger) : openEmbedded(systemClock, logger)
+    const tokenTtlMs = once ? STORY_TOKEN_TTL_MS : TOKEN_TTL_MS
+    world = await World.start({
+      outside,
+      clock: systemClock,
+      logger,
+      accessTokenTtlMs: tokenTtlMs,
+      refreshTokenTtlMs: 24 * TOKEN_TTL_MS,
+      httpPort: once ? 0 : port('DEMO_PORT', 8081),
+      gatewayEnv: once ? STORY_ENV : {}
+    })
+    await world.im.recover()
+    const gateway = await world.startGateway(`demo-${name}`, once ? undefined : { ws: port('WS_PORT', 8080), grpc: port('GRPC_PORT', 9093) })
+    if (once) return await playStory(world, gateway, name, (line) => { process.stdout.write(`${line}\n`) }) ? 0 : 1
+    const interrupted = new Promise((resolve) => { process.once('SIGINT', resolve).once('SIGTERM', resolve) })
+    process.stdout.write(welcomeText(world, gateway, tokenTtlMs))
+    await interrupted
+    process.stdout.write('closing\n')
+    return 0
+  } catch (error) {
+    if (error instanceof MissingAddressError || error instanceof ConfigError) process.stderr.write(`${error.message}\n`)
+    else process.stderr.write(`the demo could not start: ${error instanceof Error ? error.message : String(error)}\n`)
+    return 1
+  } finally {
+    // A second Ctrl-C finds no handler and ends the process at once.
+    if (world !== undefined) await within(world.close(), 'end', CLOSE_TIMEOUT_MS).catch(() => { process.exit(1) })
+  }
+}
+
+function port (name: string, fallback: number): number {
+  const value = Number(process.env[name] ?? fallback)
+  if (!Number.isInteger(value) || value < 0 || value > 65_535) throw new Error(`${name} is no port`)
+  return value
+}
+
+function readArguments (): { readonly once: boolean, readonly real: boolean } | undefined {
+  try {
+    const { values } = parseArgs({ options: { once: { type: 'boolean' }, real: { type: 'boolean' }, help: { type: 'boolean', short: 'h' } } })
+    if (values.help !== true) return { once: values.once === true, real: values.real === true }
+    process.stdout.write(USAGE)
+  } catch (error) {
+    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n${USAGE}`)
+    process.exitCode = EXIT_USAGE
+  }
+  return undefined
+}

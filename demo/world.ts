@@ -1,0 +1,159 @@
+/**
+ * The whole chat system on one machine: the stand-in services over gRPC and HTTP on loopback, and gateways built the way
+ * the production entry builds them.
+ */
+import { randomBytes } from 'node:crypto'
+import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
+import { ChannelPool } from '../plugins/lib/channel-pool.ts'
+import { methodDefinition } from '../plugins/lib/grpc-service.ts'
+import { UserErrorCode, UserServiceDefinition } from '../src/generated/user/v1/user.ts'
+import type { Clock } from '../src/ports.ts'
+import { portOf, startGateway, type Gateway } from './gateway.ts'
+import { GatewayClient } from './gateway-client.ts'
+import type { GrpcHost } from './grpc.ts'
+import { buildHttp } from './http.ts'
+import type { Outside } from './outside.ts'
+import { AuthStandIn } from './services/auth.ts'
+import { Delivery } from './services/delivery.ts'
+import { Directory } from './services/directory.ts'
+import { GroupPublisher } from './services/group-publisher.ts'
+import { listenIm } from './services/im-server.ts'
+import { ImStandIn } from './services/im.ts'
+import { Receipts } from './services/receipts.ts'
+import { UsersStandIn } from './services/users.ts'
+
+export interface WorldOptions {
+  readonly outside: Outside
+  readonly clock: Clock
+  readonly logger: FastifyBaseLogger
+  readonly accessTokenTtlMs: number
+  readonly refreshTokenTtlMs: number
+  /** Of tokens, history and groups; 0 takes a free one. */
+  readonly httpPort: number
+  /** Settings of all gateways beyond addresses and credentials. */
+  readonly gatewayEnv: Readonly<Record<string, string>>
+}
+
+const USER_DEADLINE_MS = 2_000
+const SECRET_BYTES = 32
+const MEMBERSHIP = methodDefinition(UserServiceDefinition.fullName, UserServiceDefinition.methods.validateGroupMembership)
+
+export class World {
+  readonly auth: AuthStandIn
+  readonly users: UsersStandIn
+  readonly im: ImStandIn
+  readonly directory: Directory
+  readonly gatewayClient: GatewayClient
+  /** What callers of the gateways' gRPC show. */
+  readonly bearer = `demo-${randomBytes(12).toString('hex')}`
+  readonly #options: WorldOptions
+  readonly #secret = randomBytes(SECRET_BYTES).toString('base64url')
+  readonly #http: FastifyInstance
+  readonly #gateways = new Set<Gateway>()
+  #hosts: readonly [auth: GrpcHost, im: GrpcHost, user: GrpcHost] | undefined
+  #userPool: ChannelPool | undefined
+
+  private constructor (options: WorldOptions) {
+    const { outside, clock, logger, accessTokenTtlMs, refreshTokenTtlMs } = options
+    const { producer, store } = outside
+    this.#options = options
+    this.directory = new Directory(outside.kv)
+    this.gatewayClient = new GatewayClient({ bearer: this.bearer, clock })
+    this.auth = new AuthStandIn({
+      secret: this.#secret,
+      accessTokenTtlMs,
+      refreshTokenTtlMs,
+      announceRevocation: (userId, deviceId, before) => this.directory.announceRevocation(userId, deviceId, before, accessTokenTtlMs),
+      clock
+    })
+    this.users = new UsersStandIn({ producer, clock })
+    const isMember = (groupId: string, userId: string): Promise<boolean | undefined> => this.#isMember(groupId, userId)
+    this.im = new ImStandIn({
+      store,
+      delivery: new Delivery({
+        locate: (userId) => this.directory.locate(userId),
+        push: (gateway, request, deadlineMs) => this.gatewayClient.pushMessage(gateway, request, deadlineMs),
+        clock,
+        logger
+      }),
+      publisher: new GroupPublisher({ producer, store, clock }),
+      isUser: (userId) => this.users.isUser(userId),
+      isMember,
+      clock,
+      logger
+    })
+    const receipts = new Receipts({
+      store,
+      producer,
+      anyGateway: () => this.directory.anyGateway(),
+      push: (gateway, request, deadlineMs) => this.gatewayClient.pushReadReceipt(gateway, request, deadlineMs),
+      isMember,
+      clock
+    })
+    this.#http = buildHttp({ auth: this.auth, users: this.users, receipts, store })
+  }
+
+  /** The services without a gateway; rejects where a port is taken. */
+  static async start (options: WorldOptions): Promise<World> {
+    const world = new World(options)
+    try {
+      world.#hosts = [await world.auth.listen(), await listenIm(world.im), await world.users.listen()]
+      world.#userPool = new ChannelPool({ address: world.#hosts[2].address, channels: 1, clock: options.clock })
+      await world.#http.listen({ host: '127.0.0.1', port: options.httpPort })
+      return world
+    } catch (error) {
+      await world.close()
+      throw error
+    }
+  }
+
+  /** Of the stand-in services' HTTP side. */
+  get httpUrl (): string {
+    return `http://127.0.0.1:${portOf(this.#http)}`
+  }
+
+  /** One more node; ports 0 are free ones. Rejects where a port is taken. */
+  async startGateway (nodeId: string, ports: { readonly ws: number, readonly grpc: number } = { ws: 0, grpc: 0 }): Promise<Gateway> {
+    const { outside, clock, logger, gatewayEnv } = this.#options
+    if (this.#hosts === undefined) throw new Error('the services do not listen')
+    const [auth, im, user] = this.#hosts
+    const gateway = await startGateway({
+      nodeId,
+      ports,
+      env: {
+        ...outside.env,
+        ...gatewayEnv,
+        GRPC_AUTH_TOKEN: this.bearer,
+        JWT_SECRET: this.#secret,
+        AUTH_SERVICE_ADDR: auth.address,
+        IM_SERVICE_ADDR: im.address,
+        USER_SERVICE_ADDR: user.address
+      },
+      adapters: outside.adapters(),
+      directory: this.directory,
+      clock,
+      logger
+    })
+    this.#gateways.add(gateway)
+    return gateway
+  }
+
+  /** Gateways first, then the services they call; never rejects. */
+  async close (): Promise<void> {
+    await Promise.allSettled([...this.#gateways].map((gateway) => gateway.close()))
+    await Promise.allSettled([this.im.close(), this.#http.close()])
+    this.gatewayClient.close()
+    this.#userPool?.close()
+    await Promise.allSettled(this.#hosts?.map((host) => host.close()) ?? [])
+    await Promise.allSettled([this.#options.outside.close()])
+  }
+
+  /** The User Service's word, over gRPC as an IM Service elsewhere would ask. */
+  async #isMember (groupId: string, userId: string): Promise<boolean | undefined> {
+    if (this.#userPool === undefined) throw new Error('the User Service does not listen')
+    const { isMember, errorCode } = await this.#userPool.unary(MEMBERSHIP, { groupId, userId }, USER_DEADLINE_MS)
+    if (errorCode === UserErrorCode.USER_ERROR_CODE_GROUP_NOT_FOUND) return undefined
+    if (errorCode !== UserErrorCode.USER_ERROR_CODE_UNSPECIFIED) throw new Error(`the User Service answered with error ${errorCode}`)
+    return isMember
+  }
+}
