@@ -3,7 +3,7 @@
  * so the order below read backwards is the shutdown [GW-END-1]: gRPC, Kafka, leases and node key, etcd, Redis, metrics.
  */
 import { randomBytes, randomInt } from 'node:crypto'
-import Fastify, { LogController, type FastifyBaseLogger, type FastifyInstance } from 'fastify'
+import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 import admin from '../plugins/admin.ts'
 import auth from '../plugins/auth.ts'
 import cache from '../plugins/cache.ts'
@@ -18,6 +18,7 @@ import pushGrpc from '../plugins/push-grpc.ts'
 import rateLimit from '../plugins/rate-limit.ts'
 import registry from '../plugins/registry.ts'
 import upstream from '../plugins/upstream.ts'
+import { createHttpServer } from '../plugins/lib/http-server.ts'
 import adminRoutes from '../routes/admin.ts'
 import healthRoutes from '../routes/healthz.ts'
 import metricsRoute from '../routes/metrics.ts'
@@ -39,33 +40,13 @@ export interface Overrides {
 }
 
 const WS_PATH = '/ws'
-const HTTP_TIMEOUT_MS = 5_000
-const CONNECTIONS_CHECK_MS = 1_000
-const MAX_HEADER_BYTES = 8_192
-const MAX_REQUESTS_PER_SOCKET = 1_000
-/** Sockets beyond MAX_CONNECTIONS: so that who is over it is told so, and probes and scrapes still get in. */
-const SPARE_SOCKETS = 256
 
 /** Everything but listening. Rejects where a plugin refuses its options, a port is taken or the node id is. */
 export async function build (config: Config, overrides: Overrides = {}): Promise<FastifyInstance> {
   const clock = overrides.clock ?? systemClock
   const startId = randomBytes(6).toString('base64url')
   const random = (): number => randomInt(2 ** 32) / 2 ** 32
-  const app = Fastify({
-    ...(overrides.logger === undefined ? { logger: false } : { loggerInstance: overrides.logger }),
-    logController: new LogController({ disableRequestLogging: true }),
-    trustProxy: config.handshake.trustedProxies.length === 0 ? false : [...config.handshake.trustedProxies],
-    requestTimeout: HTTP_TIMEOUT_MS,
-    keepAliveTimeout: HTTP_TIMEOUT_MS,
-    maxRequestsPerSocket: MAX_REQUESTS_PER_SOCKET,
-    http: {
-      headersTimeout: HTTP_TIMEOUT_MS,
-      connectionsCheckingInterval: CONNECTIONS_CHECK_MS,
-      maxHeaderSize: MAX_HEADER_BYTES,
-      highWaterMark: config.ws.readBufferBytes
-    }
-  })
-  app.server.maxConnections = config.limits.maxConnections + SPARE_SOCKETS
+  const app = createHttpServer({ ...config.limits, ...config.handshake, ...config.ws, logger: overrides.logger })
   try {
     await assemble(app, config, overrides, { clock, startId, random })
     await app.ready()

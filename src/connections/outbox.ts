@@ -3,20 +3,17 @@
  * that became ready leave in one write [GW-OUT-2]; the same prebuilt buffer serves every receiver. What the kernel does
  * not take is bounded in bytes and in age, for one connection and for all together [GW-OUT-1].
  */
-import type { Clock, Meter, SocketDriver, Timer } from '../ports.ts'
+import type { Meter } from '../ports.ts'
 import type { ServerFrameType } from '../protocol/frames.ts'
 import type { Connection } from './connection.ts'
 import { FrameJoiner } from './frame-joiner.ts'
+import { FrameTally } from './frame-tally.ts'
+import { SlowReaders, type SlowLimit, type SlowReadersOptions } from './slow-readers.ts'
 
 /** What an outbox did with a frame. `slow`: full or too old, the connection is being closed. `closed`: it was closing already. */
 export type SendResult = 'queued' | 'slow' | 'closed'
 
-/** Which limit a slow reader passed; label of `evictions_total`. */
-export type SlowLimit = 'bytes' | 'age' | 'total' | 'silent'
-
-export interface OutboxOptions {
-  readonly driver: SocketDriver
-  readonly clock: Clock
+export interface OutboxOptions extends Omit<SlowReadersOptions, 'onDrained' | 'onOverdue'> {
   readonly meter: Meter
   /** Bytes that may wait for one connection. */
   readonly outboxBytes: number
@@ -24,42 +21,36 @@ export interface OutboxOptions {
   readonly outboxTotalBytes: number
   /** Frames are joined into writes of at most this size; a larger frame leaves alone. */
   readonly writeBufferBytes: number
-  /** Age that the oldest waiting byte may reach, and what a probed client has to show life. */
-  readonly writeWaitMs: number
-  /** Bytes written since a client's last frame past which it is probed: the kernel hides up to 4 MB of a dead reader's backlog. */
-  readonly probeBytes?: number
   /** A slow reader: the owner reports its pushes and closes it with 4001. */
   readonly onSlow: (connection: Connection, limit: SlowLimit) => void
 }
 
-const PROBE_BYTES = 256 * 1024
-const SWEEPS_PER_WAIT = 10
-
 export class Outbox {
   readonly #options: OutboxOptions
-  readonly #probeBytes: number
   readonly #joiner: FrameJoiner
   /** Connections with frames that leave at the end of this turn. */
   #dirty: Connection[] = []
   #flushing = false
-  /** Connections whose backlog or silence is watched; empty in good times. */
-  readonly #watched = new Set<Connection>()
-  #sweepTimer: Timer | undefined
+  readonly #slow: SlowReaders
   #waitingBytes = 0
-  #bytesWritten = 0
-  readonly #sent = new Map<ServerFrameType, number>()
+  readonly #tally: FrameTally
 
   constructor (options: OutboxOptions) {
     this.#options = options
-    this.#probeBytes = options.probeBytes ?? PROBE_BYTES
     this.#joiner = new FrameJoiner(options.writeBufferBytes)
+    this.#tally = new FrameTally(options.meter)
+    this.#slow = new SlowReaders({
+      ...options,
+      onDrained: (connection) => { this.drained(connection) },
+      onOverdue: (connection, limit) => { this.#evict(connection, limit) }
+    })
     options.meter.source('outbox_bytes', () => this.#waitingBytes)
   }
 
   /** Bytes that wait in queues and in sockets that did not take all. */
   get waitingBytes (): number { return this.#waitingBytes }
   /** Connections that are watched for being slow. */
-  get watchedCount (): number { return this.#watched.size }
+  get watchedCount (): number { return this.#slow.count }
 
   /** Queues one whole frame. Never throws. */
   send (connection: Connection, frame: Buffer, type: ServerFrameType): SendResult {
@@ -70,8 +61,8 @@ export class Outbox {
     else connection.queue.push(frame)
     connection.queuedBytes += frame.length
     this.#waitingBytes += frame.length
-    this.#sent.set(type, (this.#sent.get(type) ?? 0) + 1)
-    if (connection.held) this.#watch(connection) // so that it can be evicted for the total
+    this.#tally.sent(type)
+    if (connection.held) this.#slow.watch(connection) // so that it can be evicted for the total
     else if (!connection.dirty && !connection.blocked) this.#markDirty(connection)
     if (this.#waitingBytes > outboxTotalBytes) {
       this.#relieve()
@@ -88,8 +79,8 @@ export class Outbox {
     else connection.queue.unshift(welcome)
     connection.queuedBytes += welcome.length
     this.#waitingBytes += welcome.length
-    this.#sent.set('welcome', (this.#sent.get('welcome') ?? 0) + 1)
-    this.#watched.delete(connection)
+    this.#tally.sent('welcome')
+    this.#slow.unwatch(connection)
     this.#markDirty(connection)
   }
 
@@ -102,10 +93,7 @@ export class Outbox {
 
   /** The client showed life: nothing that was written before is in doubt. */
   alive (connection: Connection): void {
-    connection.unansweredBytes = 0
-    if (connection.probedAtMs === 0) return
-    connection.probedAtMs = 0
-    if (connection.stalledSinceMs === 0) this.#watched.delete(connection)
+    this.#slow.answered(connection)
   }
 
   /** Writes what waits at once, so that a close frame can follow it. A blocked or held queue is dropped. */
@@ -124,7 +112,7 @@ export class Outbox {
       if (connection.queue !== null && !connection.blocked && !this.#isClosing(connection)) this.#write(connection)
     }
     this.#joiner.reset()
-    this.#report()
+    this.#tally.report()
   }
 
   #markDirty (connection: Connection): void {
@@ -142,8 +130,7 @@ export class Outbox {
     connection.queue = null
     connection.queuedBytes = 0
     this.#waitingBytes -= bytes
-    this.#bytesWritten += bytes
-    connection.unansweredBytes += bytes
+    this.#tally.written(bytes)
     let free = true
     if (queue.length === 1) {
       free = driver.write(connection.socket, queue[0] as Buffer)
@@ -156,52 +143,25 @@ export class Outbox {
       connection.stalledBytes = left
       connection.blocked = !free
       if (connection.stalledSinceMs === 0) connection.stalledSinceMs = clock.monotonicMs()
-      this.#watch(connection)
+      this.#slow.watch(connection)
     } else if (connection.stalledSinceMs !== 0) {
       this.#unstall(connection)
     }
-    if (connection.unansweredBytes > this.#probeBytes && connection.probedAtMs === 0) {
-      connection.probedAtMs = clock.monotonicMs()
-      driver.ping(connection.socket)
-      this.#watch(connection)
-    }
-  }
-
-  #watch (connection: Connection): void {
-    this.#watched.add(connection)
-    if (this.#sweepTimer !== undefined) return
-    const everyMs = Math.max(1, this.#options.writeWaitMs / SWEEPS_PER_WAIT)
-    this.#sweepTimer = this.#options.clock.setTimer(() => { this.#sweep() }, everyMs)
-  }
-
-  #sweep (): void {
-    const { clock, driver, writeWaitMs } = this.#options
-    this.#sweepTimer = undefined
-    const now = clock.monotonicMs()
-    for (const connection of this.#watched) {
-      if (connection.stalledSinceMs !== 0 && driver.bufferedBytes(connection.socket) === 0) this.drained(connection)
-      if (connection.stalledSinceMs !== 0 && now - connection.stalledSinceMs >= writeWaitMs) this.#evict(connection, 'age')
-      else if (connection.probedAtMs !== 0 && now - connection.probedAtMs >= writeWaitMs) this.#evict(connection, 'silent')
-    }
-    const [first] = this.#watched
-    if (first !== undefined) this.#watch(first)
+    this.#slow.wrote(connection, bytes)
   }
 
   #unstall (connection: Connection): void {
     this.#waitingBytes -= connection.stalledBytes
     connection.stalledBytes = 0
     connection.stalledSinceMs = 0
-    if (connection.probedAtMs === 0) this.#watched.delete(connection)
+    if (connection.probedAtMs === 0) this.#slow.unwatch(connection)
   }
 
   /** Over the total: first what may leave leaves, then the largest backlog is evicted until the total holds. */
   #relieve (): void {
     if (this.#dirty.length > 0) this.flush()
     while (this.#waitingBytes > this.#options.outboxTotalBytes) {
-      let largest: Connection | undefined
-      for (const connection of this.#watched) {
-        if (largest === undefined || backlog(connection) > backlog(largest)) largest = connection
-      }
+      const largest = this.#slow.largest()
       if (largest === undefined) return
       this.#evict(largest, 'total')
     }
@@ -221,22 +181,10 @@ export class Outbox {
     connection.stalledBytes = 0
     connection.stalledSinceMs = 0
     connection.probedAtMs = 0
-    this.#watched.delete(connection)
+    this.#slow.unwatch(connection)
   }
 
   #isClosing (connection: Connection): boolean {
     return connection.state === 'closing' || connection.state === 'closed'
   }
-
-  #report (): void {
-    const { meter } = this.#options
-    for (const [type, count] of this.#sent) meter.count('frames_out_total', count, type)
-    this.#sent.clear()
-    if (this.#bytesWritten > 0) meter.count('bytes_written_total', this.#bytesWritten)
-    this.#bytesWritten = 0
-  }
-}
-
-function backlog (connection: Connection): number {
-  return connection.queuedBytes + connection.stalledBytes
 }

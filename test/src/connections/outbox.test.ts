@@ -1,6 +1,7 @@
 import t from 'tap'
 import { Hub } from '../../../src/connections/hub.ts'
-import { Outbox, type SlowLimit } from '../../../src/connections/outbox.ts'
+import { Outbox } from '../../../src/connections/outbox.ts'
+import type { SlowLimit } from '../../../src/connections/slow-readers.ts'
 import { FrameJoiner } from '../../../src/connections/frame-joiner.ts'
 import type { Socket } from '../../../src/ports.ts'
 import type { Connection } from '../../../src/connections/connection.ts'
