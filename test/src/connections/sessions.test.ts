@@ -353,7 +353,12 @@ t.test('behind a full window messages wait and the socket is not read, acks and 
   const { accept, say, state, submitted, acked, inbound } = world({ window: 2 })
   const { connection, socket } = accept()
   await settle()
-  for (let n = 0; n < 5; n++) say(connection, message(n))
+  say(connection, message(0))
+  t.equal(socket.paused, false)
+  say(connection, message(1))
+  t.equal(socket.paused, true, 'the message that fills the window stops the reading')
+  // What the kernel had handed over already.
+  for (let n = 2; n < 5; n++) say(connection, message(n))
   say(connection, { type: 'ack', msg_id: 'x' })
   say(connection, { type: 'heartbeat' })
   t.equal(submitted.length, 2)
