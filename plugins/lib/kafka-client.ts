@@ -65,7 +65,7 @@ export function logInto (logger: Logger, clock: Clock): (entry: LogEntry) => voi
   let lastMs = -Infinity
   let hidden = 0
   return ({ namespace, level, log }) => {
-    const facts = { client: 'kafkajs', part: namespace, message: log.message, broker: log['broker'], error: log['error'] instanceof Error ? log['error'].message : log['error'] }
+    const facts = { client: 'kafkajs', part: namespace, message: log.message, broker: log['broker'], reason: log['error'] instanceof Error ? log['error'].message : log['error'] }
     if (level > kafkajs.logLevel.WARN) {
       logger.debug(facts, 'Kafka client')
     } else if (clock.monotonicMs() - lastMs >= WARNING_INTERVAL_MS) {

@@ -45,7 +45,7 @@ t.test('of the library\'s complaints one a second is a warning, the rest and its
   clock.advance(1_000)
   say(logLevel.WARN, 'again')
   t.same(logger.lines.map(({ level }) => level), ['debug', 'warn', 'debug', 'debug', 'warn'])
-  t.match(logger.lines[1]?.facts, { part: 'Connection', message: 'refused', broker: 'k1:9092', error: 'ECONNREFUSED', hidden: 0 })
+  t.match(logger.lines[1]?.facts, { part: 'Connection', message: 'refused', broker: 'k1:9092', reason: 'ECONNREFUSED', hidden: 0 })
   t.match(logger.lines[4]?.facts, { message: 'again', hidden: 2 })
   t.end()
 })
