@@ -7,6 +7,7 @@ const MAX_HEADER_BYTES = 8_192
 const MAX_REQUESTS_PER_SOCKET = 1_000
 /** Sockets beyond MAX_CONNECTIONS: so that who is over it is told so, and probes and scrapes still get in. */
 const SPARE_SOCKETS = 256
+const HOLD_MS = 60_000
 
 export interface HttpServerOptions {
   readonly maxConnections: number
@@ -33,5 +34,14 @@ export function createHttpServer ({ maxConnections, trustedProxies, readBufferBy
     }
   })
   app.server.maxConnections = maxConnections + SPARE_SOCKETS
+  holdProcessWhileClosing(app)
   return app
+}
+
+/** Timers of the core do not keep the process alive, so a close that waits on one would end half-way once the sockets are gone. */
+function holdProcessWhileClosing (app: FastifyInstance): void {
+  let hold: NodeJS.Timeout | undefined
+  app.addHook('preClose', async () => { hold = setInterval(() => {}, HOLD_MS) })
+  // The first hook to be added is the last to run.
+  app.addHook('onClose', async () => { clearInterval(hold) })
 }

@@ -9,7 +9,7 @@ import { Outcome, type PushMessageRequest, type PushReadReceiptRequest } from '.
 import { loggingOptions } from '../../src/logging.ts'
 import { startApp, tokenFor, type TestApp } from '../helpers/app.ts'
 
-const BEARER = 'a bearer of the tests'
+const BEARER = 'a-bearer-of-the-tests'
 
 function im (t: Test, node: TestApp) {
   const client = new GatewayClient({ bearer: BEARER, clock: systemClock })
