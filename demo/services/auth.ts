@@ -55,7 +55,8 @@ export class AuthStandIn {
   /** A token for a user's device; without a device it fits any of them. */
   mint (userId: string, deviceId?: string, ttlMs = this.#options.accessTokenTtlMs): TokenPair {
     const { secret, refreshTokenTtlMs, clock } = this.#options
-    const now = clock.unixMs()
+    // Later than every revocation, one of this very millisecond included.
+    const now = Math.max(clock.unixMs(), this.#voidBefore(userId, deviceId))
     const claims: Claims = {
       user_id: userId,
       ...(deviceId === undefined ? {} : { device_id: deviceId }),
@@ -79,7 +80,7 @@ export class AuthStandIn {
 
   /** Voids every token issued to the user (or the device alone) until now. Rejects where the gateways could not be told. */
   async revoke (userId: string, deviceId?: string): Promise<void> {
-    const before = this.#options.clock.unixMs()
+    const before = this.#options.clock.unixMs() + 1
     const devices = this.#revoked.get(userId) ?? new Map<string, number>()
     this.#revoked.set(userId, devices.set(deviceId ?? ALL_DEVICES, before))
     await this.#options.announceRevocation(userId, deviceId, before)
@@ -89,7 +90,7 @@ export class AuthStandIn {
     const result = checkToken(token, this.#options.secret, this.#options.clock.unixMs())
     if (!result.ok) return result
     const { user_id: userId, device_id: deviceId, iat } = result.claims
-    return this.#isRevoked(userId, deviceId, iat * 1000) ? { ok: false, fault: 'revoked' } : result
+    return this.#isRevoked(userId, deviceId, Math.round(iat * 1000)) ? { ok: false, fault: 'revoked' } : result
   }
 
   validate (token: string): ValidateTokenResponse {
@@ -106,10 +107,13 @@ export class AuthStandIn {
   }
 
   #isRevoked (userId: string, deviceId: string | undefined, issuedAtMs: number): boolean {
+    return issuedAtMs < this.#voidBefore(userId, deviceId)
+  }
+
+  #voidBefore (userId: string, deviceId: string | undefined): number {
     const devices = this.#revoked.get(userId)
-    if (devices === undefined) return false
-    const before = Math.max(devices.get(ALL_DEVICES) ?? 0, deviceId === undefined ? 0 : devices.get(deviceId) ?? 0)
-    return issuedAtMs < before
+    if (devices === undefined) return 0
+    return Math.max(devices.get(ALL_DEVICES) ?? 0, deviceId === undefined ? 0 : devices.get(deviceId) ?? 0)
   }
 
   #remember (key: string, grant: Grant): void {
