@@ -90,7 +90,7 @@ export class AuthStandIn {
     const result = checkToken(token, this.#options.secret, this.#options.clock.unixMs())
     if (!result.ok) return result
     const { user_id: userId, device_id: deviceId, iat } = result.claims
-    return this.#isRevoked(userId, deviceId, Math.round(iat * 1000)) ? { ok: false, fault: 'revoked' } : result
+    return this.#isRevoked(userId, deviceId, iat * 1000) ? { ok: false, fault: 'revoked' } : result
   }
 
   validate (token: string): ValidateTokenResponse {

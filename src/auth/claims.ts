@@ -47,7 +47,7 @@ export function checkClaims (payload: unknown, rules: ClaimRules, nowMs: number)
   if (rules.audience !== undefined && !hasAudience(payload.aud, rules.audience)) return INVALID
   if (exp * 1000 <= nowMs) return { ok: false, code: 'TOKEN_EXPIRED' }
   if (nbf !== undefined && nbf * 1000 > nowMs + rules.clockToleranceMs) return INVALID
-  return { ok: true, claims: { userId, deviceId, expiresAtMs: exp * 1000, issuedAtMs: iat === undefined ? undefined : msOf(iat) } }
+  return { ok: true, claims: { userId, deviceId, expiresAtMs: exp * 1000, issuedAtMs: iat === undefined ? undefined : iat * 1000 } }
 }
 
 /**
@@ -68,13 +68,8 @@ export function peekClaims (token: string): Partial<Claims> {
     ...(typeof userId === 'string' && isPartyId(userId) ? { userId } : {}),
     ...(typeof deviceId === 'string' && isClientId(deviceId) ? { deviceId } : {}),
     ...(isTime(exp) ? { expiresAtMs: exp * 1000 } : {}),
-    ...(isTime(iat) ? { issuedAtMs: msOf(iat) } : {})
+    ...(isTime(iat) ? { issuedAtMs: iat * 1000 } : {})
   }
-}
-
-/** Seconds may have a fraction, which their product with 1000 keeps only nearly. */
-function msOf (seconds: number): number {
-  return Math.round(seconds * 1000)
 }
 
 function isPayload (payload: unknown): payload is Payload {

@@ -90,10 +90,10 @@ export class RegistryWorld {
 
   /** Runs the clock until the promise has settled. */
   async done<T> (promise: Promise<T>, withinMs = 60_000): Promise<T> {
-    let isDone = false
-    const outcome = promise.finally(() => { isDone = true })
+    const state = { isDone: false }
+    const outcome = promise.finally(() => { state.isDone = true })
     outcome.catch(() => {})
-    for (let ms = 0; !isDone; ms += 2) {
+    for (let ms = 0; !state.isDone; ms += 2) {
       if (ms > withinMs) throw new Error(`not done after ${withinMs} ms`)
       await this.clock.run(2)
     }
