@@ -1,14 +1,10 @@
 /** A gRPC server with our limits, health and, where wanted, reflection. */
-import { existsSync } from 'node:fs'
-import { dirname, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { Server, type ServerCredentials, type ServerInterceptor, type ServiceDefinition, type UntypedServiceImplementation } from '@grpc/grpc-js'
-import { loadSync } from '@grpc/proto-loader'
-import { ReflectionService } from '@grpc/reflection'
-import { HealthImplementation, protoPath as healthProtoPath } from 'grpc-health-check'
+import { HealthImplementation } from 'grpc-health-check'
 import type { Clock } from '../../src/ports.ts'
 import { formatHostPort } from '../../src/config/addresses.ts'
 import { settledWithin } from '../../src/groups/timer-set.ts'
+import { reflectionOf } from './grpc-reflection.ts'
 
 export interface GrpcServerOptions {
   readonly host: string
@@ -56,10 +52,7 @@ export class GrpcServer {
     this.#server.addService(options.service, options.implementation)
     this.#health = new HealthImplementation({ '': 'NOT_SERVING', [options.serviceName]: 'NOT_SERVING' })
     this.#health.addToServer(this.#server)
-    if (options.reflect !== undefined) {
-      const files = [options.reflect, healthProtoPath]
-      new ReflectionService(loadSync(files, { includeDirs: [protoRoot(options.reflect)], keepCase: true, longs: String, enums: String, defaults: true, oneofs: true })).addToServer(this.#server)
-    }
+    if (options.reflect !== undefined) reflectionOf(options.reflect).addToServer(this.#server)
   }
 
   /** Resolves to the port. Rejects where it cannot be bound. */
@@ -94,13 +87,5 @@ export class GrpcServer {
       await settledWithin(ended, LAST_STATUS_MS, clock)
     }
     this.#server.forceShutdown()
-  }
-}
-
-/** `proto/` lies at the root of the package, one level higher from the built files than from the sources. */
-function protoRoot (file: string): string {
-  for (let folder = dirname(fileURLToPath(import.meta.url)); ; folder = dirname(folder)) {
-    if (existsSync(join(folder, 'proto', file))) return join(folder, 'proto')
-    if (folder === dirname(folder)) throw new Error(`proto/${file} is not part of this installation`)
   }
 }

@@ -81,7 +81,7 @@ t.test('the demo that stays up is spoken to as it says, by grpcurl as well, and 
   const [listed, pushed] = await Promise.all(lines.map((line) => run('bash', ['-c', `"$GRPCURL" ${line}`], { env: { ...process.env, GRPCURL: grpcurl }, timeout: 20_000 })))
   t.match(listed?.stdout, /gateway\.v1\.GatewayService/)
   t.match(listed?.stdout, /grpc\.health\.v1\.Health/)
-  t.match(JSON.parse(pushed?.stdout ?? ''), { success: true, deliveredCount: 1, devices: [{ deviceId: 'phone', outcome: 'OUTCOME_ACKED' }] })
+  t.match(JSON.parse(pushed?.stdout ?? ''), { success: true, delivered_count: 1, devices: [{ device_id: 'phone', outcome: 'OUTCOME_ACKED' }] })
   t.match(await alice.next('message'), { sender: 'bob', recipient: 'alice', content: 'Hello from grpcurl', ack_required: true })
   const anonymous = (lines[0] ?? '').replace(/-H '[^']+' /, '')
   await t.rejects(run('bash', ['-c', `"$GRPCURL" ${anonymous}`], { env: { ...process.env, GRPCURL: grpcurl }, timeout: 20_000 }), 'without the bearer there is no answer')
