@@ -10,6 +10,8 @@ export interface Log {
   readonly logger: Logger
   /** Resolves when all is written, or after a second. A process that exits earlier may lose or mix up its last lines. */
   flush (): Promise<void>
+  /** The same at once, for a process that exits in this turn; a reader that stalls gets what it takes. */
+  flushNow (): void
 }
 
 export function openLog (options: LoggingOptions): Log {
@@ -23,6 +25,13 @@ export function openLog (options: LoggingOptions): Log {
         clearTimeout(timer)
         resolve()
       })
-    })
+    }),
+    flushNow: () => {
+      try {
+        destination.flushSync()
+      } catch {
+        // Not opened yet, or nobody reads any more: there is nobody to tell.
+      }
+    }
   }
 }

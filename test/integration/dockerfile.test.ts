@@ -60,7 +60,8 @@ t.test('The Dockerfile builds from an empty folder, and its command serves, pass
   const options = { cwd: app, env, ...(process.getuid?.() === 0 ? { uid, gid } : {}) }
   const start = (command: readonly string[]): ChildProcess => {
     const [file = '', ...args] = command
-    return spawn(file === 'node' ? process.execPath : file, args, { ...options, stdio: ['ignore', 'pipe', 'pipe'] })
+    // Without what the test runner puts into the options of child processes: it writes files that this user may not write.
+    return spawn('env', ['-u', 'NODE_OPTIONS', file === 'node' ? process.execPath : file, ...args], { ...options, stdio: ['ignore', 'pipe', 'pipe'] })
   }
   const healthy = (): boolean => {
     const [, ...args] = image.healthCheck
