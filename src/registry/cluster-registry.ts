@@ -32,6 +32,8 @@ export interface ClusterRegistryOptions {
   /** How long registrations outlive this process; whole seconds, in milliseconds. */
   readonly ttlMs: number
   readonly renewIntervalMs: number
+  /** Sessions that share a lease. Default 500. */
+  readonly maxHolders?: number
   /** How long an upgrade, or a look-up, waits for etcd. */
   readonly admissionTimeoutMs: number
   /** How long a session waits for its put. */

@@ -67,26 +67,24 @@ t.test('[GW-CON-6] the same device again on one node: the younger connection has
 })
 
 t.test('[GW-CON-6] a put that is overtaken by a younger connection of its node gives way', async (t) => {
-  const { world, a } = await worldOf('a')
+  const world = new RegistryWorld()
+  const a = await world.started('a', { maxHolders: 1 })
   const revision = world.store.revision
-  const grantLease = a.kv.grantLease.bind(a.kv)
-  // All leases are full: the older one waits for a lease of its own while the younger gets a place.
-  let release = (): void => {}
-  await world.done(a.connect('other', 'web'))
   const [older, younger] = [a.ref('ann', 'web'), a.ref('ann', 'web')]
+  const grantLease = a.kv.grantLease.bind(a.kv)
+  let grantToOlder = (): void => {}
+  const held = new Promise<void>((resolve) => { grantToOlder = resolve })
   a.kv.grantLease = async (seconds) => {
-    await new Promise<void>((resolve) => { release = resolve })
+    await held
     return await grantLease(seconds)
   }
-  const filled = await Promise.all(Array.from({ length: 0 }))
-  t.strictSame(filled, [])
   const first = a.registry.register(older, revision)
-  const second = a.registry.register(younger, revision)
-  release()
-  const outcomes = await world.done(Promise.all([first, second]))
+  a.kv.grantLease = grantLease
+  t.equal(await world.done(a.registry.register(younger, revision)), 'registered')
+  grantToOlder()
+  t.equal(await world.done(first), 'replaced')
   await world.clock.run(10)
-  t.equal(outcomes[1], 'registered')
-  t.equal(world.users['ann/web'], younger.connectionId)
+  t.strictSame(world.users, { 'ann/web': younger.connectionId })
 })
 
 t.test('a session that closes before its put is answered leaves nothing behind', async (t) => {
