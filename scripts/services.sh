@@ -61,9 +61,13 @@ runs() { pid_of "$1" >/dev/null; }
 listens() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
 launch() { # NODE PORT COMMAND...
-  local node=$1 port=$2
+  local node=$1 port=$2 looks=0
   shift 2
-  if listens "$port"; then die "$node: port $port is taken by another process"; fi
+  # The threads of a process that was killed may hold its port for a moment longer.
+  while listens "$port"; do
+    if [ $((looks += 1)) -gt 20 ]; then die "$node: port $port is taken by another process"; fi
+    sleep 0.1
+  done
   setsid "$@" </dev/null >"$SERVICES_DIR/log/$node.log" 2>&1 9>&- &
   printf '%s %s\n' "$!" "$(born "$!")" >"$SERVICES_DIR/run/$node.pid"
 }
