@@ -52,8 +52,8 @@ void t.test('Three nodes of etcd answer as one cluster with one of them killed',
   const endpoints = services.address('ETCD_ENDPOINTS')
   t.equal(endpoints.split(',').length, 3)
   await services.kill('etcd1')
-  const { stdout } = await promisify(execFile)('etcdctl', ['--endpoints', endpoints.split(',').slice(1).join(','), 'put', 'a', '1'],
-    { env: { ...process.env, ETCDCTL_API: '3' }, timeout: 10_000 })
+  const { stdout } = await promisify(execFile)('etcdctl', ['--endpoints', endpoints.split(',').slice(1).join(','), '--command-timeout', '40s', 'put', 'a', '1'],
+    { env: { ...process.env, ETCDCTL_API: '3' }, timeout: 60_000 })
   t.equal(stdout.trim(), 'OK')
 })
 
