@@ -20,21 +20,15 @@ if (asked.kind === 'run') {
 }
 
 async function run (config: Config): Promise<void> {
-  const { logger, flush, flushNow } = openLog({ level: config.log.level, nodeId: config.node.nodeId })
+  const { logger, lastWords, flush } = openLog({ level: config.log.level, nodeId: config.node.nodeId })
   const lifecycle = new Lifecycle({ clock: systemClock, logger, drainDelayMs: config.drain.delayMs, drainTimeoutMs: config.drain.timeoutMs })
 
   closeWithGrace({
     delay: false,
     logger: false,
     skip: [...LEFT_ALONE],
-    onSecondSignal: (signal) => {
-      logger.warn({ signal }, 'second signal, the node ends at once')
-      flushNow()
-    },
-    onSecondError: (error) => {
-      logger.fatal({ err: error }, 'second error, the node ends at once')
-      flushNow()
-    }
+    onSecondSignal: (signal) => { lastWords.warn({ signal }, 'second signal, the node ends at once') },
+    onSecondError: (error) => { lastWords.fatal({ err: error }, 'second error, the node ends at once') }
   }, async ({ signal, err }) => {
     // A promise may be rejected with nothing at all.
     const failure = signal === undefined ? err ?? new Error('rejected without a reason') : undefined

@@ -10,28 +10,24 @@ export interface Log {
   readonly logger: Logger
   /** Resolves when all is written, or after a second. A process that exits earlier may lose or mix up its last lines. */
   flush (): Promise<void>
-  /** The same at once, for a process that exits in this turn; a reader that stalls gets what it takes. */
-  flushNow (): void
+  /** Writes before it returns, for the last words of a process that exits in this turn; a reader that stalls misses them. */
+  readonly lastWords: Logger
 }
 
 export function openLog (options: LoggingOptions): Log {
   // Written synchronously, a stalled reader would stop the loop; a least length makes `flush` wait for what is under way.
   const destination = pino.destination({ dest: 1, sync: false, minLength: 1, maxLength: BACKLOG_BYTES })
+  const immediate = pino.destination({ dest: 1, sync: true, retryEAGAIN: () => false })
+  immediate.on('error', () => {})
   return {
     logger: pino(loggingOptions(options), destination),
+    lastWords: pino(loggingOptions(options), immediate),
     flush: () => new Promise((resolve) => {
       const timer = setTimeout(resolve, FLUSH_TIMEOUT_MS)
       destination.flush(() => {
         clearTimeout(timer)
         resolve()
       })
-    }),
-    flushNow: () => {
-      try {
-        destination.flushSync()
-      } catch {
-        // Not opened yet, or nobody reads any more: there is nobody to tell.
-      }
-    }
+    })
   }
 }
