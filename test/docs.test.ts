@@ -1,0 +1,46 @@
+import { existsSync, readFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import t from 'tap'
+import { VARIABLE_NAMES } from '../src/config/table.ts'
+import { ERRORS } from '../src/errors.ts'
+import { CLOSE } from '../src/protocol/close-codes.ts'
+
+const root = join(import.meta.dirname, '..')
+const read = (path: string): string => readFileSync(join(root, path), 'utf8')
+const pages = ['README.md', 'CONTRIBUTING.md', 'SECURITY.md', 'CHANGELOG.md', 'docs/behaviour.md', 'docs/configuration.md', 'bench/README.md']
+  .map((page) => ({ page, text: read(page) }))
+const { scripts } = JSON.parse(read('package.json')) as { readonly scripts: Readonly<Record<string, string>> }
+
+/** In capitals, but not the environment of a node: shell variables of examples, what the tests and the demo read, placeholders. */
+const OTHER_NAMES = new Set(['ALICE', 'BEARER', 'MYSQL_URL', 'FC_SEED', 'NAME_FILE', 'CAPITALS', 'RESOURCE_EXHAUSTED'])
+
+function * all (pattern: RegExp): Generator<[page: string, found: string]> {
+  for (const { page, text } of pages) {
+    for (const match of text.matchAll(pattern)) yield [page, match[1] ?? '']
+  }
+}
+
+t.test('every link of the pages leads to a file', async (t) => {
+  for (const [page, target] of all(/\]\((?!https?:)([^)#]+)[^)]*\)/g)) t.ok(existsSync(join(root, dirname(page), target)), `${page}: ${target}`)
+})
+
+t.test('every path that the pages name exists', async (t) => {
+  for (const [page, path] of all(/\b((?:src|plugins|routes|proto|test|charts|scripts|deploy|docs|demo|bench)\/[\w./-]*\w)/g)) {
+    t.ok(existsSync(join(root, path)) || existsSync(join(root, `${path}.ts`)), `${page}: ${path}`)
+  }
+})
+
+t.test('every npm script that the pages name exists', async (t) => {
+  for (const [page, name] of all(/npm run ([\w:-]+)/g)) t.ok(name in scripts, `${page}: npm run ${name}`)
+})
+
+t.test('every variable that the pages name is one of the table', async (t) => {
+  const known = new Set<string>([...VARIABLE_NAMES, ...VARIABLE_NAMES.map((name) => `${name}_FILE`), ...Object.keys(ERRORS), ...OTHER_NAMES])
+  for (const [page, name] of all(/(?:`|^|\s)\$?([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)(?=`|=|\s|$)/gm)) t.ok(known.has(name), `${page}: ${name}`)
+})
+
+t.test('the README tells a client when not to reconnect as the table of close codes does', async (t) => {
+  const told = /look\s+at the code: ([\d, and]+) mean do not reconnect/.exec(read('README.md'))?.[1]?.match(/\d+/g)
+  const final = Object.values(CLOSE).filter(({ reconnect }) => reconnect === 'no').map(({ code }) => String(code))
+  t.strictSame(told, [...new Set(final)])
+})
