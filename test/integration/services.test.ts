@@ -22,6 +22,19 @@ async function redis (address: string, command: string): Promise<string | undefi
   })
 }
 
+/** Writes one key and returns what etcd answered. A write that meets the election is refused at its end and made again. */
+async function etcdPut (endpoints: string): Promise<string> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      const { stdout } = await promisify(execFile)('etcdctl', ['--endpoints', endpoints, '--command-timeout', '10s', 'put', 'a', '1'],
+        { env: { ...process.env, ETCDCTL_API: '3' }, timeout: 20_000 })
+      return stdout.trim()
+    } catch (error) {
+      if (attempt === 5) throw error
+    }
+  }
+}
+
 void t.test('A private instance starts, is killed, comes back with its data, freezes, thaws and leaves nothing', async (t) => {
   const services = await startService(['redis', 'etcd'])
   const address = services.address('REDIS_ADDR')
@@ -52,9 +65,7 @@ void t.test('Three nodes of etcd answer as one cluster with one of them killed',
   const endpoints = services.address('ETCD_ENDPOINTS')
   t.equal(endpoints.split(',').length, 3)
   await services.kill('etcd1')
-  const { stdout } = await promisify(execFile)('etcdctl', ['--endpoints', endpoints.split(',').slice(1).join(','), '--command-timeout', '40s', 'put', 'a', '1'],
-    { env: { ...process.env, ETCDCTL_API: '3' }, timeout: 60_000 })
-  t.equal(stdout.trim(), 'OK')
+  t.equal(await etcdPut(endpoints.split(',').slice(1).join(',')), 'OK')
 })
 
 void t.test('The services end with a test process that was killed', async (t) => {
