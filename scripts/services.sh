@@ -16,6 +16,7 @@
 #   ETCD_PORT (12379) KAFKA_PORT (19092) REDIS_PORT (16379) MYSQL_PORT (13306)
 #     node i of a cluster listens 10*(i-1) above; each Kafka and etcd node takes the next port as well
 #   ETCD_NODES (1) KAFKA_NODES (1)                      1 or 3
+#   KAFKA_PROPERTIES (none)                             a file of broker settings that go before those written here
 #   START_TIMEOUT (60) STOP_TIMEOUT (10)                seconds
 #
 # Elsewhere than on Debian and its relatives: `docker compose -f deploy/compose.yaml up -d`, or give the tests the
@@ -256,6 +257,8 @@ transaction.state.log.num.partitions=2
 transaction.state.log.replication.factor=$KAFKA_NODES
 transaction.state.log.min.isr=$in_sync
 PROPERTIES
+  # Of a key that stands twice the last one counts.
+  [ -z "${KAFKA_PROPERTIES:-}" ] || cat "$KAFKA_PROPERTIES" >>"$data/server.properties"
   if [ ! -f "$data/log/meta.properties" ]; then
     "${java[@]}" kafka.tools.StorageTool format -t "$KAFKA_CLUSTER" -c "$data/server.properties" >"$SERVICES_DIR/log/kafka$1.format.log" 2>&1 9>&- || {
       tail -n 20 "$SERVICES_DIR/log/kafka$1.format.log" >&2

@@ -46,7 +46,8 @@ export function kafkaConfig (options: KafkaClientOptions): KafkaConfig {
     logCreator: () => logInto(options.logger, options.clock)
   }
   if (tls !== undefined) config.ssl = given(tls)
-  if (sasl !== undefined) config.sasl = sasl as SASLOptions
+  // The library writes into what it is given, and ours is frozen.
+  if (sasl !== undefined) config.sasl = { ...sasl } as SASLOptions
   return config
 }
 

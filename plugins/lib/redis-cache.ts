@@ -50,7 +50,8 @@ export class RedisCache implements SharedCache {
     this.#options = options
     client.on('ready', () => { void this.#return() })
     client.on('error', (error: Error) => { this.#isGone(error.message) })
-    client.on('close', () => { this.#isGone('connection lost') })
+    // Where an error came before it, that one is the reason.
+    client.on('close', () => { if (!this.#isAway) this.#isGone('connection lost') })
     health.down('redis', 'not connected yet')
   }
 
@@ -147,6 +148,10 @@ export class RedisCache implements SharedCache {
     if (this.#isClosed) return
     this.#isAway = true
     this.#options.health.down('redis', detail)
+    this.#probeLater()
+  }
+
+  #probeLater (): void {
     this.#probeTimer ??= this.#options.clock.setTimer(() => { void this.#probe() }, PROBE_EVERY_MS)
   }
 
@@ -154,8 +159,13 @@ export class RedisCache implements SharedCache {
   async #probe (): Promise<void> {
     this.#probeTimer = undefined
     if (this.#isClosed || !this.#isAway) return
+    const { client } = this.#options
+    if (client.status !== 'ready') {
+      this.#probeLater()
+      return
+    }
     try {
-      await this.#options.client.ping()
+      await client.ping()
       await this.#return()
     } catch (error) {
       this.#isGone((error as Error).message)

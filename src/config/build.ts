@@ -83,7 +83,7 @@ export function buildConfig (v: Values, derived: Derived): Config {
       password: v.REDIS_PASSWORD,
       sentinelPassword: v.REDIS_SENTINEL_PASSWORD,
       db: v.REDIS_DB,
-      tls: tlsClient(v.REDIS_TLS, v.REDIS_TLS_CA),
+      tls: tlsClient(v.REDIS_TLS, v.REDIS_TLS_CA, v.REDIS_TLS_CERT, v.REDIS_TLS_KEY),
       timeoutMs: v.REDIS_TIMEOUT
     },
     kafka: {

@@ -12,6 +12,7 @@ export function checkCredentials ({ values }: CheckInput, report: Report): void 
   checkKeyPair(values, 'GRPC_TLS_CERT', 'GRPC_TLS_KEY', report)
   checkKeyPair(values, 'UPSTREAM_TLS_CERT', 'UPSTREAM_TLS_KEY', report)
   checkKeyPair(values, 'ETCD_TLS_CERT', 'ETCD_TLS_KEY', report)
+  checkKeyPair(values, 'REDIS_TLS_CERT', 'REDIS_TLS_KEY', report)
   checkKeyPair(values, 'KAFKA_TLS_CERT', 'KAFKA_TLS_KEY', report)
   for (const name of ['GRPC_TLS_CA', 'UPSTREAM_TLS_CA', 'ETCD_TLS_CA', 'REDIS_TLS_CA', 'KAFKA_TLS_CA'] as const) {
     const pem = values[name]
@@ -24,8 +25,10 @@ export function checkCredentials ({ values }: CheckInput, report: Report): void 
   } else if (values.GRPC_TLS_ALLOWED_SANS.length > 0) {
     report(['GRPC_TLS_CA', 'GRPC_TLS_ALLOWED_SANS'], 'is required with GRPC_TLS_ALLOWED_SANS')
   }
-  if (values.UPSTREAM_TLS_CERT !== undefined && !values.UPSTREAM_TLS && values.UPSTREAM_TLS_CA === undefined) report(['UPSTREAM_TLS', 'UPSTREAM_TLS_CERT'], 'a client certificate needs TLS')
-  if (values.KAFKA_TLS_CERT !== undefined && !values.KAFKA_TLS && values.KAFKA_TLS_CA === undefined) report(['KAFKA_TLS', 'KAFKA_TLS_CERT'], 'a client certificate needs TLS')
+  for (const client of ['UPSTREAM', 'REDIS', 'KAFKA'] as const) {
+    const [on, cert] = [`${client}_TLS`, `${client}_TLS_CERT`] as const
+    if (values[cert] !== undefined && !values[on] && values[`${client}_TLS_CA`] === undefined) report([on, cert], 'a client certificate needs TLS')
+  }
   checkEtcd(values, report)
   const sasl = ['KAFKA_SASL_MECHANISM', 'KAFKA_SASL_USERNAME', 'KAFKA_SASL_PASSWORD'] as const
   const saslGiven = sasl.filter((name) => values[name] !== undefined).length
@@ -67,7 +70,9 @@ function publicKeyFault (pem: string): string | undefined {
   return type === 'ed25519' ? undefined : 'has to be RSA, P-256 or Ed25519'
 }
 
-function checkKeyPair (values: Values, certName: 'GRPC_TLS_CERT' | 'UPSTREAM_TLS_CERT' | 'ETCD_TLS_CERT' | 'KAFKA_TLS_CERT', keyName: 'GRPC_TLS_KEY' | 'UPSTREAM_TLS_KEY' | 'ETCD_TLS_KEY' | 'KAFKA_TLS_KEY', report: Report): void {
+type Peer = 'GRPC' | 'UPSTREAM' | 'ETCD' | 'REDIS' | 'KAFKA'
+
+function checkKeyPair (values: Values, certName: `${Peer}_TLS_CERT`, keyName: `${Peer}_TLS_KEY`, report: Report): void {
   const cert = values[certName]
   const key = values[keyName]
   if (cert === undefined && key === undefined) return

@@ -24,6 +24,8 @@ export const REDIS = {
   REDIS_DB: { kind: 'integer', default: 0, min: 0, max: 1023, original: 'RedisDB', about: 'Number of the database; a cluster has 0 alone' },
   REDIS_TLS: { kind: 'boolean', default: false, about: 'Whether Redis is called over TLS; REDIS_TLS_CA turns it on as well' },
   REDIS_TLS_CA: { kind: 'text', form: 'pem', file: true, about: 'Certificates that sign those of Redis (PEM)' },
+  REDIS_TLS_CERT: { kind: 'text', form: 'pem', file: true, about: 'Client certificate for Redis (PEM)' },
+  REDIS_TLS_KEY: { kind: 'text', form: 'pem', secret: true, about: 'Its private key (PEM)' },
   REDIS_TIMEOUT: { kind: 'duration', default: '200ms', min: '10ms', max: '10s', about: 'Deadline of a command; past it the gateway goes on without Redis' }
 } as const satisfies Record<string, Variable>
 

@@ -3,7 +3,7 @@
  * scripts/services.sh. It ends with the test process, however that ends.
  */
 import { spawn } from 'node:child_process'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -18,6 +18,8 @@ export interface ServicesOptions {
   readonly basePort?: number
   readonly etcdNodes?: 1 | 3
   readonly kafkaNodes?: 1 | 3
+  /** Settings of the broker besides those of the script, by its port; of a single broker the second port above is free as well. */
+  readonly kafkaProperties?: (port: number) => Readonly<Record<string, string>>
 }
 
 const SCRIPT = join(import.meta.dirname, '..', '..', 'scripts', 'services.sh')
@@ -38,7 +40,11 @@ export async function startService (names: readonly ServiceName[], options: Serv
     await script(['install', ...names], { SERVICES_DIR: directory }, INSTALL_TIMEOUT_MS)
     for (let attempt = 0; ; attempt++) {
       const ports = portsFrom(options.basePort ?? await freeBlock(attempt), options)
-      const settings = { SERVICES_DIR: directory, ...ports }
+      const settings: Record<string, string> = { SERVICES_DIR: directory, ...ports }
+      if (options.kafkaProperties !== undefined) {
+        settings['KAFKA_PROPERTIES'] = join(directory, 'kafka.properties')
+        await writeFile(settings['KAFKA_PROPERTIES'], propertiesOf(options.kafkaProperties(Number(ports['KAFKA_PORT']))))
+      }
       try {
         return new Services(settings, await script(['start', ...names], settings), watcher)
       } catch (error) {
@@ -99,6 +105,10 @@ function portsFrom (base: number, options: ServicesOptions): Record<string, stri
     ETCD_NODES: String(options.etcdNodes ?? 1),
     KAFKA_NODES: String(options.kafkaNodes ?? 1)
   }
+}
+
+function propertiesOf (settings: Readonly<Record<string, string>>): string {
+  return Object.entries(settings).map(([name, value]) => `${name}=${value.replaceAll('\n', '\\n')}\n`).join('')
 }
 
 /** Test files run side by side: each process begins its search at another block. */

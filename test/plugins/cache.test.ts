@@ -17,6 +17,12 @@ class FakeClient extends EventEmitter {
   quits = 0
   disconnects = 0
 
+  constructor () {
+    super()
+    this.on('ready', () => { this.status = 'ready' })
+    this.on('close', () => { this.status = 'reconnecting' })
+  }
+
   async smembers (...args: unknown[]): Promise<unknown> { this.calls.push(['smembers', ...args]); return this.answer() }
   async eval (...args: unknown[]): Promise<unknown> { this.calls.push(['eval', ...args]); return this.answer() }
   async del (...args: unknown[]): Promise<unknown> { this.calls.push(['del', ...args]); return this.answer() }
@@ -117,6 +123,8 @@ t.test('a connection that is lost turns the cache off at once, and `ready` turns
   t.equal(health.downs.get('redis'), 'read ECONNRESET')
   client.emit('close')
   await t.rejects(shared.members('g'), { code: 'SERVICE_UNAVAILABLE' })
+  await clock.run(3_000)
+  t.equal(health.downs.get('redis'), 'read ECONNRESET', 'what follows from it is not the reason')
   client.emit('ready')
   t.equal(await shared.members('g'), undefined)
   await clock.run(1_000)

@@ -219,7 +219,7 @@ t.test('certificates and keys go together and match', async (t) => {
   t.match(faults({ REDIS_TLS_CA: a.key }), [/^REDIS_TLS_CA: is not a certificate/])
   t.same(load({ REDIS_TLS: 'true' }).redis.tls, {})
   t.same(load({ KAFKA_TLS_CA: a.cert, KAFKA_TLS_CERT: b.cert, KAFKA_TLS_KEY: b.key }).kafka.tls, { ca: a.cert, cert: b.cert, key: b.key })
-  t.same(names({ KAFKA_TLS_CERT: b.cert, KAFKA_TLS_KEY: b.key, UPSTREAM_TLS_CERT: b.cert, UPSTREAM_TLS_KEY: b.key }), ['UPSTREAM_TLS', 'KAFKA_TLS'])
+  t.same(names({ KAFKA_TLS_CERT: b.cert, KAFKA_TLS_KEY: b.key, REDIS_TLS_CERT: b.cert, REDIS_TLS_KEY: b.key, UPSTREAM_TLS_CERT: b.cert, UPSTREAM_TLS_KEY: b.key }), ['UPSTREAM_TLS', 'REDIS_TLS', 'KAFKA_TLS'])
   t.same(load({ ETCD_ENDPOINTS: 'https://e:2379', ETCD_TLS_CA: a.cert }).etcd.tls, { ca: a.cert })
   t.same(names({ ETCD_ENDPOINTS: 'http://e:2379', ETCD_TLS_CA: a.cert }), ['ETCD_ENDPOINTS'])
 })

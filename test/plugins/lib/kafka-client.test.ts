@@ -19,10 +19,11 @@ t.test('TLS and SASL are handed on where they are set, and nothing is where they
   const plain = kafkaConfig(options())
   t.same(plain.brokers, ['k1:9092', 'k2:9092'])
   t.notOk('ssl' in plain || 'sasl' in plain)
-  const sasl = { mechanism: 'scram-sha-512', username: 'u', password: 'p' } as const
+  const sasl = Object.freeze({ mechanism: 'scram-sha-512', username: 'u', password: 'p' } as const)
   const secure = kafkaConfig(options({ sasl, tls: { ca: 'CA', cert: undefined, key: undefined } }))
   t.same(secure.ssl, { ca: 'CA' })
   t.same(secure.sasl, sasl)
+  t.notOk(Object.isFrozen(secure.sasl), 'the library writes into it')
   t.same(kafkaConfig(options({ tls: {} })).ssl, {}, 'TLS with the authorities of the system')
   t.type(openKafka(options()).consumer, 'function')
   t.end()
