@@ -1,10 +1,7 @@
-import { execFileSync } from 'node:child_process'
 import { generateKeyPairSync } from 'node:crypto'
-import { mkdtempSync, readFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import t from 'tap'
 import { ConfigError, loadConfig, loadSettings, type Environment, type Probe } from '../../src/config.ts'
+import { createAuthority } from '../helpers/certificates.ts'
 
 const FILES: Record<string, string> = { '/run/secret': `${'s'.repeat(40)}\n`, '/run/empty': '\n' }
 
@@ -199,13 +196,9 @@ t.test('[GW-CON-2] keys for tokens exclude each other and are fit for use', asyn
 })
 
 t.test('certificates and keys go together and match', async (t) => {
-  const dir = mkdtempSync(join(tmpdir(), 'gateway-config-'))
-  const make = (name: string) => {
-    const [key, cert] = [join(dir, `${name}.key`), join(dir, `${name}.pem`)]
-    execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-keyout', key, '-out', cert, '-days', '1', '-subj', `/CN=${name}`], { stdio: 'ignore' })
-    return { cert: readFileSync(cert, 'utf8'), key: readFileSync(key, 'utf8') }
-  }
-  const [a, b] = [make('a'), make('b')]
+  const authority = createAuthority()
+  t.teardown(() => { authority.remove() })
+  const [a, b] = [authority.sign('DNS:a.example'), authority.sign('DNS:b.example')]
   const mutual = { GRPC_TLS_CERT: a.cert, GRPC_TLS_KEY: a.key, GRPC_TLS_CA: b.cert, GRPC_TLS_ALLOWED_SANS: 'im.example, spiffe://x/gw' }
   t.same(load({ ...mutual, GRPC_ADVERTISE_ADDR: 'n:9093' }).grpc.tls, { cert: a.cert, key: a.key, ca: b.cert, allowedSans: ['im.example', 'spiffe://x/gw'] })
   t.same(names({ ...mutual, GRPC_ADVERTISE_ADDR: 'n:9093', GRPC_TLS_ALLOWED_SANS: '' }), ['GRPC_TLS_ALLOWED_SANS'])
