@@ -23,6 +23,7 @@ const TOKEN_TTL_MS = 3_600_000
 const STORY_TOKEN_TTL_MS = 300_000
 const CLOSE_TIMEOUT_MS = 15_000
 const EXIT_USAGE = 64
+const PORTS_HINT = '\nDoes another demo run? Other ports: WS_PORT, GRPC_PORT, DEMO_PORT'
 
 const options = readArguments()
 if (options !== undefined) process.exitCode = await run(options.once, options.real)
@@ -55,12 +56,16 @@ async function run (once: boolean, real: boolean): Promise<number> {
     return 0
   } catch (error) {
     if (error instanceof MissingAddressError || error instanceof ConfigError) process.stderr.write(`${error.message}\n`)
-    else process.stderr.write(`the demo could not start: ${error instanceof Error ? error.message : String(error)}\n`)
+    else process.stderr.write(`the demo could not start: ${error instanceof Error ? error.message : String(error)}${isTaken(error) ? PORTS_HINT : ''}\n`)
     return 1
   } finally {
     // A second Ctrl-C finds no handler and ends the process at once.
     if (world !== undefined) await within(world.close(), 'end', CLOSE_TIMEOUT_MS).catch(() => { process.exit(1) })
   }
+}
+
+function isTaken (error: unknown): boolean {
+  return error instanceof Error && error.message.includes('EADDRINUSE')
 }
 
 function port (name: string, fallback: number): number {

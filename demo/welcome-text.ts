@@ -50,7 +50,8 @@ What was missed, a fresh token, a group joined:
 
 The gateway's own gRPC service (reflection is on):
 
-  grpcurl -plaintext -H 'authorization: Bearer ${world.bearer}' ${gateway.grpc} list
-  grpcurl -plaintext -H 'authorization: Bearer ${world.bearer}' -d '${push}' ${gateway.grpc} gateway.v1.GatewayService/PushMessage
+  export BEARER=${world.bearer}
+  grpcurl -plaintext -H "authorization: Bearer $BEARER" ${gateway.grpc} list
+  grpcurl -plaintext -H "authorization: Bearer $BEARER" -d '${push}' ${gateway.grpc} gateway.v1.GatewayService/PushMessage
 `
 }
