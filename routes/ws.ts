@@ -6,7 +6,7 @@ import fp from 'fastify-plugin'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Clock } from '../src/ports.ts'
 import type { ErrorCode } from '../src/errors.ts'
-import { deviceOf, originOf, readHandshake } from '../src/protocol/handshake.ts'
+import { deviceOf, originOf, readHandshake, upgradeFault } from '../src/protocol/handshake.ts'
 import { originAllowed, originRules } from '../src/protocol/origin.ts'
 import type { Accepted } from '../src/connections/sessions.ts'
 import { refuse } from './lib/refuse.ts'
@@ -52,6 +52,8 @@ export default fp<WsRouteOptions>(async function wsRoute (fastify, options) {
       if (addressWaitS !== undefined) return refused(request, reply, 'RATE_LIMIT_EXCEEDED', addressWaitS)
 
       const { rawHeaders } = request.raw
+      const fault = upgradeFault(rawHeaders)
+      if (fault !== undefined) return refused(request, reply, fault)
       const reading = readHandshake(rawHeaders, request.raw.url ?? '', options)
       if (!reading.ok && reading.code === 'INVALID_MESSAGE') return refused(request, reply, reading.code)
       const origin = originOf(rawHeaders)

@@ -1,5 +1,8 @@
 /** The HTTP server that probes, scrapes and upgrades arrive at: its limits and time-outs, without a route. */
+import { STATUS_CODES } from 'node:http'
+import type { Socket } from 'node:net'
 import Fastify, { LogController, type FastifyBaseLogger, type FastifyInstance } from 'fastify'
+import { errorBody } from '../../src/errors.ts'
 
 const HTTP_TIMEOUT_MS = 5_000
 const CONNECTIONS_CHECK_MS = 1_000
@@ -26,6 +29,7 @@ export function createHttpServer ({ maxConnections, trustedProxies, readBufferBy
     requestTimeout: HTTP_TIMEOUT_MS,
     keepAliveTimeout: HTTP_TIMEOUT_MS,
     maxRequestsPerSocket: MAX_REQUESTS_PER_SOCKET,
+    clientErrorHandler: (error, socket) => { answerMalformed(error.code, socket) },
     http: {
       headersTimeout: HTTP_TIMEOUT_MS,
       connectionsCheckingInterval: CONNECTIONS_CHECK_MS,
@@ -36,6 +40,16 @@ export function createHttpServer ({ maxConnections, trustedProxies, readBufferBy
   app.server.maxConnections = maxConnections + SPARE_SOCKETS
   holdProcessWhileClosing(app)
   return app
+}
+
+/** What is no HTTP request gets a body of the error table as any other refusal, and its socket is closed. */
+function answerMalformed (fault: string | undefined, socket: Socket): void {
+  const status = fault === 'ERR_HTTP_REQUEST_TIMEOUT' ? 408 : fault === 'HPE_HEADER_OVERFLOW' ? 431 : 400
+  if (socket.writable) {
+    const body = JSON.stringify(errorBody('INVALID_MESSAGE'))
+    socket.write(`HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\nConnection: close\r\nContent-Type: application/json; charset=utf-8\r\nContent-Length: ${body.length}\r\n\r\n${body}`)
+  }
+  socket.destroy()
 }
 
 /** Timers of the core do not keep the process alive, so a close that waits on one would end half-way once the sockets are gone. */

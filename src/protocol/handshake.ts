@@ -14,6 +14,10 @@ const BEARER_SCHEME = /^bearer +([^\s,]+) *$/i
 // RFC 6455 section 4.1: the elements of the list are tokens of RFC 7230.
 const PROTOCOL_TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/
 
+// RFC 6455 section 4.2.1: 16 bytes in base64.
+const KEY = /^[A-Za-z0-9+/]{22}==$/
+const VERSION = '13'
+
 export type HandshakeErrorCode = Extract<ErrorCode, 'AUTH_REQUIRED' | 'INVALID_TOKEN' | 'INVALID_DEVICE' | 'INVALID_MESSAGE'>
 
 export interface Handshake {
@@ -30,6 +34,15 @@ export type HandshakeReading =
 export interface HandshakeOptions {
   /** Whether `?token=` is looked at. */
   readonly allowQueryToken: boolean
+}
+
+/**
+ * Why the request opens no WebSocket whoever sends it (RFC 6455 section 4.2.1): INVALID_MESSAGE where Host or key is not
+ * there once and well-formed, UPGRADE_REQUIRED where the version is another than 13. undefined: it does.
+ */
+export function upgradeFault (rawHeaders: readonly string[]): 'INVALID_MESSAGE' | 'UPGRADE_REQUIRED' | undefined {
+  if (!single(rawHeaders, 'host') || !KEY.test(single(rawHeaders, 'sec-websocket-key') ?? '')) return 'INVALID_MESSAGE'
+  return single(rawHeaders, 'sec-websocket-version') === VERSION ? undefined : 'UPGRADE_REQUIRED'
 }
 
 /**

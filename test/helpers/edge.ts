@@ -3,12 +3,13 @@
  * IM Service that are given. For tests and benchmarks that look at connections and at nothing else.
  */
 import type { AddressInfo } from 'node:net'
-import Fastify, { type FastifyInstance } from 'fastify'
+import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import connections, { type ConnectionsOptions } from '../../plugins/connections.ts'
 import metrics from '../../plugins/metrics.ts'
 import rateLimit from '../../plugins/rate-limit.ts'
 import upstream from '../../plugins/upstream.ts'
+import { createHttpServer } from '../../plugins/lib/http-server.ts'
 import wsRoute, { type WsRouteOptions } from '../../routes/ws.ts'
 import { systemClock } from '../../src/embedded/system-clock.ts'
 import type { AuthResult, Clock, ImService, Registry, UserService } from '../../src/ports.ts'
@@ -36,6 +37,8 @@ export interface Edge {
   readonly url: string
 }
 
+const MAX_CONNECTIONS = 50_000
+
 /** Tokens are `user` or `user/device`. */
 export function identityOf (token: string): AuthResult {
   const [userId = '', deviceId] = token.split('/')
@@ -50,7 +53,7 @@ const noUsers: UserService = {
 /** Listens on a free port; the caller closes the app. */
 export async function startEdge (options: EdgeOptions): Promise<Edge> {
   const { clock = systemClock } = options
-  const app = Fastify()
+  const app = createHttpServer({ maxConnections: MAX_CONNECTIONS, trustedProxies: [], readBufferBytes: 4_096, logger: undefined })
   await app.register(metrics, { version: 'test', processMetrics: false })
   await app.register(fp(async (fastify) => { fastify.decorate('registry', options.registry as never) }, { name: 'registry' }))
   await app.register(upstream, {

@@ -50,6 +50,16 @@ async function edge (t: Test, options: Options = {}) {
   return { app, registry, im, asked, state, port, url, refusedWith }
 }
 
+/** What comes back for some bytes until the server closes. */
+async function rawAnswer (port: number, request: string): Promise<string> {
+  const socket = connectTcp(port, '127.0.0.1').setEncoding('latin1')
+  let text = ''
+  socket.on('data', (chunk: string) => { text += chunk }).on('error', () => {})
+  socket.write(request, 'latin1')
+  await once(socket, 'close')
+  return text
+}
+
 const bearer = (token: string): Record<string, string> => ({ authorization: `Bearer ${token}` })
 
 t.test('a bad token is an HTTP answer, never a socket [GW-CON-1]', async (t) => {
@@ -86,7 +96,26 @@ t.test('every other refusal of the table comes before the upgrade as well [GW-CO
   t.equal(asked.length, before, 'no check of the token for an evil origin')
   const plain = await fetch(`http://127.0.0.1:${port}/ws`)
   t.equal(plain.status, 426)
+  t.equal(plain.headers.get('sec-websocket-version'), '13')
   t.match(await plain.json(), { error_code: 'UPGRADE_REQUIRED' })
+})
+
+t.test('a request that is malformed in itself gets a body of the table too, before anybody looks at its token', async (t) => {
+  const { port, asked } = await edge(t)
+  const head = 'GET /ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nAuthorization: Bearer ann/phone\r\nSec-WebSocket-Version: 13\r\n'
+  const key = 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n'
+  for (const [request, status, code] of [
+    [`${head}\r\n`, 400, 'INVALID_MESSAGE'],
+    [`${head}Sec-WebSocket-Key: x\r\n\r\n`, 400, 'INVALID_MESSAGE'],
+    [`${head.replace('Host: x\r\n', '')}${key}\r\n`, 400, 'INVALID_MESSAGE'],
+    [`${head.replace('13', '8')}${key}\r\n`, 426, 'UPGRADE_REQUIRED'],
+    [`${head}${key}X: ${'x'.repeat(9_000)}\r\n\r\n`, 431, 'INVALID_MESSAGE'],
+    ['\x16\x03\x01\x02\x00', 400, 'INVALID_MESSAGE']
+  ] as const) {
+    const answer = await rawAnswer(port, request)
+    t.match(answer, new RegExp(`^HTTP/1.1 ${status} [^]*"error_code":"${code}"`), request.slice(-60))
+  }
+  t.equal(asked.length, 0)
 })
 
 t.test('handshakes are limited by address and by user, with a time to wait', async (t) => {

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { deviceOf, originOf, readHandshake, type HandshakeOptions } from '../../../src/protocol/handshake.ts'
+import { deviceOf, originOf, readHandshake, upgradeFault, type HandshakeOptions } from '../../../src/protocol/handshake.ts'
 import { originAllowed, originRules } from '../../../src/protocol/origin.ts'
 
 const URL = '/ws'
@@ -8,6 +8,19 @@ function read (headers: string[], url = URL, options: HandshakeOptions = { allow
   const reading = readHandshake(headers, url, options)
   return reading.ok ? reading.handshake : reading.code
 }
+
+t.test('an upgrade has one Host, one well-formed key and version 13', async (t) => {
+  const right = ['Host', 'gateway.example', 'Sec-WebSocket-Key', 'dGhlIHNhbXBsZSBub25jZQ==', 'Sec-WebSocket-Version', '13']
+  const without = (name: string) => right.filter((_, i) => right[i - i % 2] !== name)
+  t.equal(upgradeFault(right), undefined)
+  for (const headers of [
+    without('Host'), without('Sec-WebSocket-Key'), [...right, 'host', 'evil.example'], [...right, 'Sec-WebSocket-Key', 'dGhlIHNhbXBsZSBub25jZQ=='],
+    [...without('Host'), 'Host', ''], [...without('Sec-WebSocket-Key'), 'Sec-WebSocket-Key', 'dGhl']
+  ]) t.equal(upgradeFault(headers), 'INVALID_MESSAGE', headers.join(' '))
+  for (const headers of [without('Sec-WebSocket-Version'), ...['8', '14', '013', '13, 8'].map((version) => [...without('Sec-WebSocket-Version'), 'Sec-WebSocket-Version', version])]) {
+    t.equal(upgradeFault(headers), 'UPGRADE_REQUIRED', headers.join(' '))
+  }
+})
 
 t.test('the token is taken from Authorization, then from the subprotocols, then from the query where that is allowed', async (t) => {
   const all = ['Host', 'x', 'authorization', 'bearer  one', 'Sec-WebSocket-Protocol', 'im.v1.json, bearer.two']
