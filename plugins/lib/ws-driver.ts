@@ -7,17 +7,21 @@ import type { Socket as NetSocket } from 'node:net'
 import type { WebSocket } from 'ws'
 import type { Socket, SocketDriver } from '../../src/ports.ts'
 import type { Connection } from '../../src/connections/connection.ts'
+import type { CloseKind } from '../../src/protocol/close-codes.ts'
 
 const kConnection = Symbol('connection')
 // RFC 6455 section 5.5.2: FIN, opcode 9, no payload.
 const PING = Buffer.from([0x89, 0x00])
 
-/** The close code that a protocol error of the peer stands for; `ws` has sent it when it tells us. */
-const ERROR_CLOSE_CODES: Readonly<Record<string, number>> = {
-  WS_ERR_UNSUPPORTED_MESSAGE_LENGTH: 1009,
-  WS_ERR_UNSUPPORTED_DATA_PAYLOAD_LENGTH: 1009,
-  WS_ERR_INVALID_UTF8: 1007
+/** What an error of the peer is in the table of close codes, if not a protocol error; `ws` has sent the code when it tells us. */
+const ERROR_KINDS: Readonly<Record<string, CloseKind>> = {
+  WS_ERR_UNSUPPORTED_MESSAGE_LENGTH: 'tooLarge',
+  WS_ERR_UNSUPPORTED_DATA_PAYLOAD_LENGTH: 'tooLarge',
+  WS_ERR_INVALID_UTF8: 'invalidUtf8',
+  WS_ERR_TOO_MANY_BUFFERED_PARTS: 'tooManyFragments'
 }
+/** What `ws` says where no close frame came. */
+const ABNORMAL = 1006
 
 type Raw = NetSocket & { [kConnection]?: Connection, _httpMessage?: ServerResponse | null }
 type Ws = WebSocket & { [kConnection]?: Connection, readonly _socket: Raw | null }
@@ -27,8 +31,8 @@ export interface SocketEvents {
   onFrame (connection: Connection, data: Buffer, isBinary: boolean): void
   onControl (connection: Connection): void
   onDrained (connection: Connection): void
-  /** `code` as in the close-code table; 1006 where the connection was lost. */
-  onClosed (connection: Connection, code: number): void
+  /** Whatever code the client gave, it closed: the others of the table are ours to say. */
+  onClosed (connection: Connection, kind: CloseKind): void
 }
 
 /** The driver and the listeners of one app; `bind` names who is told, before the first socket is attached. */
@@ -43,11 +47,11 @@ export function wsSockets (): WsSockets {
   // One function each for all sockets of the app.
   function onMessage (this: WebSocket, data: Buffer, isBinary: boolean): void { events.onFrame(connectionOf(this), data, isBinary) }
   function onControl (this: WebSocket): void { events.onControl(connectionOf(this)) }
-  function onClose (this: WebSocket, code: number): void { events.onClosed(connectionOf(this), code) }
+  function onClose (this: WebSocket, code: number): void { events.onClosed(connectionOf(this), code === ABNORMAL ? 'lost' : 'clientClosed') }
   function onDrain (this: Raw): void { events.onDrained(this[kConnection] as Connection) }
   function onError (this: WebSocket, error: Error & { code?: string }): void {
     const { code } = error
-    if (code?.startsWith('WS_ERR_') === true) events.onClosed(connectionOf(this), ERROR_CLOSE_CODES[code] ?? 1002)
+    if (code?.startsWith('WS_ERR_') === true) events.onClosed(connectionOf(this), ERROR_KINDS[code] ?? 'protocolError')
     else this.terminate()
   }
 

@@ -4,7 +4,7 @@
  * is left of the socket is the closing handshake.
  */
 import type { Clock, Identity, Logger, Meter, Registry, RegistryListener, RegistryVerdict, SessionRef, Socket, SocketDriver } from '../ports.ts'
-import { CLOSE, closeKindOf, type CloseKind } from '../protocol/close-codes.ts'
+import { CLOSE, type CloseKind } from '../protocol/close-codes.ts'
 import { encodeWelcome } from '../protocol/encode.ts'
 import { Connection, connectionId } from './connection.ts'
 import type { Heartbeat } from './heartbeat.ts'
@@ -81,11 +81,11 @@ export class Sessions implements RegistryListener {
     this.#options.driver.close(connection.socket, code, reason)
   }
 
-  /** The socket is gone. `code` is the peer's close code, 1006 where there was none. */
-  onSocketClosed (connection: Connection, code: number): void {
+  /** The socket is gone. `kind` says why where the end was not ours. */
+  onSocketClosed (connection: Connection, kind: CloseKind): void {
     if (connection.state === 'closed') return
     if (connection.closedFor === null) {
-      connection.closedFor = closeKindOf(code)
+      connection.closedFor = kind
       this.#end(connection)
     }
     connection.state = 'closed'

@@ -16,6 +16,7 @@ export const CLOSE = {
   binary: { code: 1003, reason: 'binary_frame', reconnect: 'no' },
   lost: { code: 1006, reason: 'connection_lost', reconnect: 'yes' },
   invalidUtf8: { code: 1007, reason: 'invalid_utf8', reconnect: 'no' },
+  tooManyFragments: { code: 1008, reason: 'too_many_fragments', reconnect: 'no' },
   tooLarge: { code: 1009, reason: 'message_too_large', reconnect: 'after-fix' },
   shutdown: { code: 1012, reason: 'shutdown', reconnect: 'after-delay' },
   overloaded: { code: 1013, reason: 'overloaded', reconnect: 'backoff' },
@@ -31,13 +32,3 @@ export const CLOSE = {
 } as const satisfies Record<string, CloseRow>
 
 export type CloseKind = keyof typeof CLOSE
-
-const byCode = new Map<number, CloseKind>()
-for (const kind of Object.keys(CLOSE) as CloseKind[]) {
-  if (!byCode.has(CLOSE[kind].code)) byCode.set(CLOSE[kind].code, kind)
-}
-
-/** The row for a close code that came from the peer or from the protocol layer; 1005 and unknown codes count as the client's own. */
-export function closeKindOf (code: number): CloseKind {
-  return byCode.get(code) ?? 'clientClosed'
-}

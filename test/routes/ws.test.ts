@@ -166,7 +166,9 @@ t.test('what breaks the protocol closes with its code and is counted by it', asy
     [(socket) => { socket.send('x'.repeat(10_241)) }, 1009, 'message_too_large'],
     [(socket) => { rawSocket(socket).write(Buffer.from([0x81, 0x82, 0, 0, 0, 0, 0xc3, 0x28])) }, 1007, 'invalid_utf8'],
     [(socket) => { rawSocket(socket).write(Buffer.from([0x83, 0x80, 0, 0, 0, 0])) }, 1002, 'protocol_error'],
-    [(socket) => { rawSocket(socket).write(Buffer.from([0x81, 0x00])) }, 1002, 'protocol_error']
+    [(socket) => { rawSocket(socket).write(Buffer.from([0x81, 0x00])) }, 1002, 'protocol_error'],
+    [(socket) => { rawSocket(socket).write(Buffer.concat([Buffer.from([0x01, 0x80, 0, 0, 0, 0]), ...Array.from({ length: 5_000 }, () => Buffer.from([0x00, 0x80, 0, 0, 0, 0]))])) }, 1008, 'too_many_fragments'],
+    [(socket) => { socket.close(4001) }, 4001, 'client_closed']
   ]
   for (const [act, code, reason] of cases) {
     const socket = new WebSocket(url, { headers: bearer('ann/phone') })
