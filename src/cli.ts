@@ -43,7 +43,7 @@ export function command (args: readonly string[], env: Environment, probe?: Prob
 }
 
 /** One line a fault, the variables first. */
-export function faultsText (error: ConfigError): string {
+function faultsText (error: ConfigError): string {
   const lines = error.faults.map(({ names, text }) => `  ${names.join(', ')}: ${text}`)
   return `The configuration has ${error.faults.length === 1 ? 'a fault' : `${error.faults.length} faults`}:\n${lines.join('\n')}\n`
 }

@@ -17,11 +17,10 @@ export interface ImClientOptions {
   readonly maxOutstanding: number
   /** After this long a stream is renewed. */
   readonly streamMaxAgeMs?: number
-  /** A channel whose service had no RouteStream is asked again after this long: it may have been upgraded. */
-  readonly streamRetryMs?: number
 }
 
 const STREAM_MAX_AGE_MS = 60_000
+/** A channel whose service had no RouteStream is asked again after this long: it may have been upgraded. */
 const STREAM_RETRY_MS = 600_000
 /** Longer than any attempt: what a renewed stream still owes has settled by then. */
 const FINISH_MS = 10_000
@@ -77,7 +76,7 @@ export class ImClient implements ImService {
   }
 
   #streamOf (channel: PooledChannel, lane: Lane, nowMs: number): RouteStream {
-    const { clock, pool, maxOutstanding, streamMaxAgeMs = STREAM_MAX_AGE_MS, streamRetryMs = STREAM_RETRY_MS } = this.#options
+    const { clock, pool, maxOutstanding, streamMaxAgeMs = STREAM_MAX_AGE_MS } = this.#options
     const old = lane.stream
     if (old !== undefined && !old.isOver && nowMs - old.openedAtMs < streamMaxAgeMs) return old
     if (old !== undefined && !old.isOver) this.#retire(old)
@@ -87,7 +86,7 @@ export class ImClient implements ImService {
       maxOutstanding,
       onEnd: (code) => {
         this.#streams.delete(stream)
-        if (code === status.UNIMPLEMENTED) lane.unaryUntilMs = clock.monotonicMs() + streamRetryMs
+        if (code === status.UNIMPLEMENTED) lane.unaryUntilMs = clock.monotonicMs() + STREAM_RETRY_MS
         pool.ended(channel, code)
       }
     })

@@ -3,15 +3,15 @@
  * which a container is charged for as well: 8.2 KB in all (measured; docs/configuration.md tells how).
  */
 
-export const CONNECTION_BYTES = 8.2 * 1024
+const CONNECTION_BYTES = 8.2 * 1024
 /** The kernel's part of them. */
 export const KERNEL_CONNECTION_BYTES = 3.8 * 1024
 /** The process before its first connection. */
-export const BASE_BYTES = 50 * 1024 * 1024
+const BASE_BYTES = 50 * 1024 * 1024
 /** What is kept free for garbage and bursts. */
-export const USABLE_SHARE = 0.8
+const USABLE_SHARE = 0.8
 /** Files that are not client sockets: upstream channels, brokers, logs, the runtime's own. */
-export const RESERVED_FILES = 512
+const RESERVED_FILES = 512
 
 export interface CapacityInput {
   readonly memoryLimitBytes: number

@@ -8,7 +8,7 @@ import type { Variable } from './variable.ts'
 const HIDDEN = '********'
 
 /** `duration`, `integer 0-65535`, `one of a, b`. */
-export function typeText (row: Variable): string {
+function typeText (row: Variable): string {
   switch (row.kind) {
     case 'integer': return `integer ${row.min}-${row.max}`
     case 'duration': case 'size': return `${row.kind} ${row.min}-${row.max}`
@@ -19,7 +19,7 @@ export function typeText (row: Variable): string {
 }
 
 /** The default as an operator would write it, or what stands in its place; empty where there is none. */
-export function defaultText (row: Variable): string {
+function defaultText (row: Variable): string {
   return 'default' in row ? String(row.default) : row.otherwise ?? ''
 }
 

@@ -8,7 +8,7 @@ import type { UserEntry } from './hub.ts'
 import { refill, retryAfterMs, type BucketLimits } from './token-bucket.ts'
 
 /** All frames of a connection together, as a multiple of the message rate. */
-export const FRAME_RATE_FACTOR = 10
+const FRAME_RATE_FACTOR = 10
 /** Over a limit for so long without falling under it is abuse. */
 export const ABUSE_AFTER_MS = 10_000
 /** A bucket that has refilled to this share of its burst, and to two tokens where it holds so many, has fallen under its limit. */

@@ -11,19 +11,16 @@ export interface MemoryKvOptions {
   readonly clock: Clock
   /** The world that this client sees; by default one of its own. */
   readonly store?: MemoryStore
-  /** How long a call waits for a frozen store. Default 3,000 ms. */
-  readonly callTimeoutMs?: number
-  /** How often a watch shows that it lives. Default 4,000 ms. */
-  readonly progressIntervalMs?: number
 }
+
+/** How long a call waits for a frozen store. */
+const CALL_TIMEOUT_MS = 3_000
 
 interface HeldCall { run (): void }
 
 export class MemoryKv implements KvStore, WatchClient {
   readonly store: MemoryStore
   readonly clock: Clock
-  readonly progressIntervalMs: number
-  readonly #callTimeoutMs: number
   readonly #watches = new Set<MemoryWatch>()
   readonly #held: HeldCall[] = []
   #state: 'up' | 'down' | 'frozen' | 'closed' = 'up'
@@ -34,8 +31,6 @@ export class MemoryKv implements KvStore, WatchClient {
   constructor (options: MemoryKvOptions) {
     this.clock = options.clock
     this.store = options.store ?? new MemoryStore({ clock: options.clock })
-    this.#callTimeoutMs = options.callTimeoutMs ?? 3_000
-    this.progressIntervalMs = options.progressIntervalMs ?? 4_000
   }
 
   get frozen (): boolean { return this.#state === 'frozen' }
@@ -103,7 +98,7 @@ export class MemoryKv implements KvStore, WatchClient {
 
   #hold<T> (work: () => T): Promise<T> {
     return new Promise((resolve, reject) => {
-      const timer = this.clock.setTimer(() => reject(unavailable()), this.#callTimeoutMs)
+      const timer = this.clock.setTimer(() => reject(unavailable()), CALL_TIMEOUT_MS)
       this.#held.push({
         run: () => {
           this.clock.clearTimer(timer)

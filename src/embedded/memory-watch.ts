@@ -3,11 +3,13 @@ import { KvCompactedError } from '../ports.ts'
 import type { Clock, KvEvent, KvWatch, Timer, WatchHandlers } from '../ports.ts'
 import type { MemoryStore, StoreObserver } from './memory-store.ts'
 
+/** How often a watch shows that it lives. */
+const PROGRESS_INTERVAL_MS = 4_000
+
 /** What a watch needs of the client that it belongs to. */
 export interface WatchClient {
   readonly clock: Clock
   readonly store: MemoryStore
-  readonly progressIntervalMs: number
   /** Nothing is told. */
   readonly frozen: boolean
   forget (watch: MemoryWatch): void
@@ -90,6 +92,6 @@ export class MemoryWatch implements KvWatch, StoreObserver {
   #progress (): void {
     if (this.#ended) return
     if (!this.#client.frozen) this.#handlers.onProgress(this.#told)
-    this.#timer = this.#client.clock.setTimer(() => this.#progress(), this.#client.progressIntervalMs)
+    this.#timer = this.#client.clock.setTimer(() => this.#progress(), PROGRESS_INTERVAL_MS)
   }
 }

@@ -10,8 +10,6 @@ import type { ServerFrameType } from '../protocol/frames.ts'
 
 export interface FanOutOptions {
   readonly outbox: { send (connection: Connection, frame: Buffer, type: ServerFrameType): SendResult }
-  /** What is spent in one turn of the loop; default 256. */
-  readonly costPerTurn?: number
 }
 
 interface Job {
@@ -23,7 +21,7 @@ interface Job {
   sent: number
 }
 
-// A connection costs one write, whatever it gets; eight frames for it cost about as much again.
+/** What is spent in one turn of the loop. A connection costs one write, whatever it gets; eight frames for it cost about as much again. */
 const COST_PER_TURN = 256
 const FRAME_COST = 1 / 8
 /** What one job may spend before the others have their turn. */
@@ -31,18 +29,15 @@ const COST_PER_JOB = 64
 
 export class FanOut {
   readonly #outbox: FanOutOptions['outbox']
-  readonly #costPerTurn: number
   /** Jobs of this round and of the next. */
   #round: Job[] = []
   #next: Job[] = []
   #at = 0
-  #left: number
+  #left = COST_PER_TURN
   #scheduled = false
 
   constructor (options: FanOutOptions) {
     this.#outbox = options.outbox
-    this.#costPerTurn = options.costPerTurn ?? COST_PER_TURN
-    this.#left = this.#costPerTurn
   }
 
   /** Resolves to the number of frames that were queued, once all members had their turn. Whoever leaves meanwhile may get them. */
@@ -62,7 +57,7 @@ export class FanOut {
     this.#scheduled = true
     setImmediate(() => {
       this.#scheduled = false
-      this.#left = this.#costPerTurn
+      this.#left = COST_PER_TURN
       this.#turn()
     })
   }

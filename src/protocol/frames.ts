@@ -11,7 +11,7 @@ export const PARTY_PATTERN = '^[^\\u0000-\\u001f\\u007f-\\u009f]{1,128}$'
 /** A recipient that starts so is a group; the whole string is its id. */
 export const GROUP_PREFIX = 'group_'
 export const MAX_METADATA_KEYS = 32
-export const MAX_ACK_IDS = 256
+const MAX_ACK_IDS = 256
 export const SUBPROTOCOL = 'im.v1.json'
 
 export const MESSAGE_TYPES = ['text', 'image', 'file', 'audio', 'video', 'location', 'system'] as const
@@ -69,9 +69,6 @@ export type ClientFrame = SendFrame | AckFrame | HeartbeatFrame | AuthFrame
 export type ClientFrameType = ClientFrame['type']
 
 export type WireSend = Static<typeof SendFrameSchema>
-export type WireAck = Static<typeof AckFrameSchema>
-export type WireHeartbeat = Static<typeof HeartbeatFrameSchema>
-export type WireAuth = Static<typeof AuthFrameSchema>
 
 /** A message as the IM Service or Kafka brings it, ready to be encoded for a client. */
 export interface OutboundMessage {

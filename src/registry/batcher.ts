@@ -18,9 +18,10 @@ export interface BatcherOptions {
   readonly maxOperations?: number
   /** Transactions under way at once. Default 4. */
   readonly maxInFlight?: number
-  /** Operations that may wait; more are refused. Default 100,000. */
-  readonly maxQueued?: number
 }
+
+/** Operations that may wait; more are refused. */
+const MAX_QUEUED = 100_000
 
 export interface Answer extends KvOperationResult {
   /** Of the store, once the operation was done. */
@@ -52,7 +53,6 @@ export class Batcher {
   readonly #windowMs: number
   readonly #maxOperations: number
   readonly #maxInFlight: number
-  readonly #maxQueued: number
   readonly #lanes = new Lanes<Entry>()
   #queued = 0
   #inFlight = 0
@@ -66,7 +66,6 @@ export class Batcher {
     this.#windowMs = options.windowMs ?? 2
     this.#maxOperations = options.maxOperations ?? 100
     this.#maxInFlight = options.maxInFlight ?? 4
-    this.#maxQueued = options.maxQueued ?? 100_000
   }
 
   /** Operations that wait for an answer. */
@@ -78,7 +77,7 @@ export class Batcher {
    */
   submit (request: BatchRequest): Promise<Answer> {
     if (this.#closed) return Promise.reject(unavailable('the registry is closed'))
-    if (this.#queued >= this.#maxQueued) {
+    if (this.#queued >= MAX_QUEUED) {
       this.#meter.count('registry_operations_total', 1, 'queue', 'full')
       return Promise.reject(unavailable('too many registry operations wait'))
     }

@@ -41,9 +41,6 @@ export interface ClusterRegistryOptions {
   /** How long a route is believed although the watch said nothing. */
   readonly cacheTtlMs: number
   readonly routeCacheEntries: number
-  /** How long the start waits for an etcd that does not answer. Default 10,000 ms. */
-  readonly startTimeoutMs?: number
-  readonly connectsPerSecond?: () => number
   /** 0 up to 1. */
   readonly random: () => number
 }

@@ -19,14 +19,13 @@ export interface NodeKeyOptions {
   readonly version: string
   readonly ttlMs: number
   readonly timeoutMs: number
-  /** How long the start waits for an etcd that does not answer. Default 10,000 ms. */
-  readonly startTimeoutMs?: number | undefined
-  /** How many handshakes a second this node can take now. Default: 50, what every node can. */
-  readonly connectsPerSecond?: (() => number) | undefined
 }
 
 const RETRY_MS = 1_000
+/** How long the start waits for an etcd that does not answer. */
 const START_TIMEOUT_MS = 10_000
+/** Handshakes a second that every node can take. */
+const CONNECTS_PER_SECOND = 50
 /** etcd looks for expired leases twice a second. */
 const EXPIRY_DELAY_MS = 1_000
 
@@ -64,7 +63,7 @@ export class NodeKey implements LeaseHolder {
    * with a NodeIdTakenError when another node has held the id for longer than a dead one could.
    */
   async start (address: string): Promise<void> {
-    const { clock, logger, ttlMs, nodeId, startTimeoutMs = START_TIMEOUT_MS } = this.#options
+    const { clock, logger, ttlMs, nodeId } = this.#options
     this.#address = address
     const startedMs = clock.monotonicMs()
     let refusedMs: number | undefined
@@ -73,7 +72,7 @@ export class NodeKey implements LeaseHolder {
       if (outcome === 'held') return
       const nowMs = clock.monotonicMs()
       if (outcome === 'unknown') {
-        if (refusedMs === undefined && nowMs - startedMs >= startTimeoutMs) {
+        if (refusedMs === undefined && nowMs - startedMs >= START_TIMEOUT_MS) {
           logger.warn({ node: nodeId }, 'etcd does not answer: the node starts without its key and lets nobody in until it has it')
           this.#repairLater()
           return
@@ -142,11 +141,11 @@ export class NodeKey implements LeaseHolder {
 
   /** One attempt. Never rejects. */
   async #claim (): Promise<'held' | 'unknown' | { readonly holder: string }> {
-    const { batcher, clock, leases, startId, timeoutMs, version, connectsPerSecond } = this.#options
+    const { batcher, clock, leases, startId, timeoutMs, version } = this.#options
     const mayTakeOver = !this.#everHeld
     try {
       const lease = await leases.acquire(this)
-      this.#value = encodeNode({ grpc: this.#address, version, at: clock.unixMs(), start: startId, connects_per_s: connectsPerSecond?.() ?? 50 })
+      this.#value = encodeNode({ grpc: this.#address, version, at: clock.unixMs(), start: startId, connects_per_s: CONNECTS_PER_SECOND })
       const put = (condition: KvOperation['when'][number]): KvOperation => ({
         when: [condition], then: { put: this.#key, value: this.#value, leaseId: lease.id }, otherwise: { read: this.#key }
       })

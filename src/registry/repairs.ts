@@ -10,16 +10,16 @@ export interface RepairsOptions<Item> {
   readonly meter: Meter
   /** Does the work. False: etcd did not answer, the item comes again. Never rejects. */
   readonly work: (item: Item) => Promise<boolean>
-  /** Items under way at once. Default 400: four full transactions. */
-  readonly maxActive?: number
   /** Longest pause while etcd does not answer. Default 2,000 ms. */
   readonly maxPauseMs?: number
   readonly random: () => number
 }
 
+/** Items under way at once: four full transactions. */
+const MAX_ACTIVE = 400
+
 export class Repairs<Item> {
   readonly #options: RepairsOptions<Item>
-  readonly #maxActive: number
   readonly #waiting = new Set<Item>()
   readonly #active = new Set<Item>()
   #failures = 0
@@ -28,7 +28,6 @@ export class Repairs<Item> {
 
   constructor (options: RepairsOptions<Item>) {
     this.#options = options
-    this.#maxActive = options.maxActive ?? 400
     options.meter.source('registry_repairs', () => this.size)
   }
 
@@ -48,7 +47,7 @@ export class Repairs<Item> {
 
   #pump (): void {
     if (this.#stopped || this.#timer !== undefined) return
-    const limit = this.#failures > 0 ? 1 : this.#maxActive
+    const limit = this.#failures > 0 ? 1 : MAX_ACTIVE
     for (const item of this.#waiting) {
       if (this.#active.size >= limit) return
       if (this.#active.has(item)) continue

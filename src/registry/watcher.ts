@@ -24,20 +24,19 @@ export interface WatcherOptions {
   readonly meter: Meter
   readonly logger: Logger
   readonly prefix: string
-  /** Silence after which a watch is doubted. Default 12,000 ms: three signs of life of an adapter. */
-  readonly maxSilenceMs?: number
-  /** Longest wait before the next attempt. Default 1,000 ms. */
-  readonly maxBackoffMs?: number
-  /** Entries read at a time. Default 1,000. */
-  readonly pageSize?: number
   readonly random: () => number
 }
+
+/** Silence after which a watch is doubted: three signs of life of an adapter. */
+const MAX_SILENCE_MS = 12_000
+/** Longest wait before the next attempt. */
+const MAX_BACKOFF_MS = 1_000
+/** Entries read at a time. */
+const PAGE_SIZE = 1_000
 
 export class Watcher {
   readonly #options: WatcherOptions
   readonly #sink: WatchSink
-  readonly #maxSilenceMs: number
-  readonly #pageSize: number
   #watch: KvWatch | undefined
   /** Counts attempts: what an earlier one still says is not listened to. */
   #epoch = 0
@@ -53,8 +52,6 @@ export class Watcher {
   constructor (options: WatcherOptions, sink: WatchSink) {
     this.#options = options
     this.#sink = sink
-    this.#maxSilenceMs = options.maxSilenceMs ?? 12_000
-    this.#pageSize = options.pageSize ?? 1_000
     options.meter.source('registry_watch_live', () => this.#live ? 1 : 0)
   }
 
@@ -92,7 +89,7 @@ export class Watcher {
   #open (epoch: number): void {
     const { kv, clock, prefix } = this.#options
     this.#heardMs = clock.monotonicMs()
-    this.#timer = clock.setTimer(() => this.#checkSilence(), this.#maxSilenceMs)
+    this.#timer = clock.setTimer(() => this.#checkSilence(), MAX_SILENCE_MS)
     this.#watch = kv.watch(prefix, this.#revision + 1, {
       onEvents: (events, revision) => {
         if (epoch !== this.#epoch) return
@@ -124,8 +121,8 @@ export class Watcher {
   #checkSilence (): void {
     const { clock } = this.#options
     const silentMs = clock.monotonicMs() - this.#heardMs
-    if (silentMs >= this.#maxSilenceMs) this.#broken('silent', undefined)
-    else this.#timer = clock.setTimer(() => this.#checkSilence(), this.#maxSilenceMs - silentMs)
+    if (silentMs >= MAX_SILENCE_MS) this.#broken('silent', undefined)
+    else this.#timer = clock.setTimer(() => this.#checkSilence(), MAX_SILENCE_MS - silentMs)
   }
 
   #broken (reason: 'ended' | 'silent', error: Error | undefined): void {
@@ -144,10 +141,10 @@ export class Watcher {
 
   /** Tries again, at first at once, then slower. */
   #later (): void {
-    const { clock, random, maxBackoffMs = 1_000 } = this.#options
-    if (this.#live && clock.monotonicMs() - this.#liveSinceMs > maxBackoffMs) this.#failures = 0
+    const { clock, random } = this.#options
+    if (this.#live && clock.monotonicMs() - this.#liveSinceMs > MAX_BACKOFF_MS) this.#failures = 0
     this.#abandon()
-    const ceilingMs = Math.min(maxBackoffMs, 50 * 2 ** this.#failures)
+    const ceilingMs = Math.min(MAX_BACKOFF_MS, 50 * 2 ** this.#failures)
     this.#failures = Math.min(this.#failures + 1, 20)
     this.#timer = clock.setTimer(() => this.#attempt(), ceilingMs * (0.5 + 0.5 * random()))
   }
@@ -173,7 +170,7 @@ export class Watcher {
       for (let more = true; more;) {
         const page = await kv.range(prefix, {
           prefix: true,
-          limit: this.#pageSize,
+          limit: PAGE_SIZE,
           ...(revision > 0 && { atRevision: revision }),
           ...(startAfter !== undefined && { startAfter })
         })

@@ -17,14 +17,13 @@ export interface CallPolicyOptions {
   readonly timeoutMs: number
   /** For one attempt. */
   readonly attemptTimeoutMs: number
-  /** How long an open breaker waits before it lets one call try. */
-  readonly halfOpenAfterMs?: number
   readonly clock: Clock
   readonly meter: Meter
   readonly health: Health
   readonly logger: Logger
 }
 
+/** How long an open breaker waits before it lets one call try. */
 const HALF_OPEN_AFTER_MS = 1_000
 // Opens within 3 s of a service's death at any rate of more than a few calls a second.
 const RATE = { bucketMs: 1_000, threshold: 0.6, minimumCalls: 8 } as const
@@ -49,7 +48,7 @@ export class CallPolicy {
     this.#rate = new FailureRate({ clock, ...RATE })
     this.#breaker = circuitBreaker(handleWhen(isNoAnswer), {
       breaker: this.#rate,
-      halfOpenAfter: pauseOn(clock, options.halfOpenAfterMs ?? HALF_OPEN_AFTER_MS)
+      halfOpenAfter: pauseOn(clock, HALF_OPEN_AFTER_MS)
     })
     this.#breaker.onStateChange((state) => { this.#report(state) })
     meter.source('breaker_state', () => STATE_VALUE[this.#breaker.state], service)

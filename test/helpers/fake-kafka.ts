@@ -54,7 +54,7 @@ export class FakeCluster {
   }
 }
 
-export class FakeConsumer {
+class FakeConsumer {
   readonly events = { GROUP_JOIN: 'join', FETCH_START: 'fetch start', FETCH: 'fetch', END_BATCH_PROCESS: 'batch end', CRASH: 'crash', STOP: 'stop', DISCONNECT: 'disconnect' }
   readonly seeks: Array<{ topic: string, partition: number, offset: string }> = []
   readonly paused = new Set<string>()

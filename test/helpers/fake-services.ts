@@ -9,7 +9,7 @@ import { UserServiceDefinition, type UserErrorCode } from '../../src/generated/u
 import { serviceDefinition, type HandlersOf } from '../../plugins/lib/grpc-service.ts'
 import { FakeIm, type Behaviour, type Failure } from './fake-im-service.ts'
 
-export class FakeAuth {
+class FakeAuth {
   /** Tokens that were asked for, in order. */
   readonly asked: string[] = []
   behave: (token: string) => Partial<ValidateTokenResponse> & { readonly status?: status, readonly silent?: boolean } = () => ({})
@@ -27,7 +27,7 @@ export class FakeAuth {
   }
 }
 
-export class FakeUsers {
+class FakeUsers {
   readonly groups = new Map<string, string[]>()
   /** Calls by method. */
   readonly calls: string[] = []

@@ -18,7 +18,7 @@ const SWITCHING = 'HTTP/1.1 101 '
 const HEAD_END = '\r\n\r\n'
 
 /** A whole masked frame. */
-export function clientFrame (opcode: number, payload: string | Buffer): Buffer {
+function clientFrame (opcode: number, payload: string | Buffer): Buffer {
   const body = typeof payload === 'string' ? Buffer.from(payload) : payload
   const head = body.length < 126 ? Buffer.from([0x80 | opcode, 0x80 | body.length, 0, 0, 0, 0]) : Buffer.from([0x80 | opcode, 0x80 | 126, body.length >> 8, body.length & 255, 0, 0, 0, 0])
   return Buffer.concat([head, body])
