@@ -13,6 +13,8 @@ export class NodeDirectory {
   #nodes = new Map<string, string>()
   #snapshot: Map<string, string> | undefined
   #live = false
+  /** Reads under way, which later callers share. */
+  readonly #reads = new Map<string, Promise<string | undefined>>()
 
   constructor (options: NodeDirectoryOptions) {
     this.#options = options
@@ -22,15 +24,21 @@ export class NodeDirectory {
   async address (nodeId: string): Promise<string | undefined> {
     const known = this.#nodes.get(nodeId)
     if (known !== undefined && this.#live) return known
-    const { batcher, timeoutMs } = this.#options
-    const key = nodeKey(nodeId)
     try {
-      const { entries: [entry] } = await batcher.submit({ lane: key, operation: { when: [], then: undefined, otherwise: { read: key } }, timeoutMs })
-      return entry && parseNode(entry.value)?.grpc
+      let read = this.#reads.get(nodeId)
+      if (read === undefined) this.#reads.set(nodeId, read = this.#read(nodeId).finally(() => { this.#reads.delete(nodeId) }))
+      return await read
     } catch (error) {
       if (known === undefined) throw error
       return known
     }
+  }
+
+  async #read (nodeId: string): Promise<string | undefined> {
+    const { batcher, timeoutMs } = this.#options
+    const key = nodeKey(nodeId)
+    const { entries: [entry] } = await batcher.submit({ lane: key, operation: { when: [], then: undefined, otherwise: { read: key } }, timeoutMs })
+    return entry && parseNode(entry.value)?.grpc
   }
 
   onLive (live: boolean): void {

@@ -378,6 +378,9 @@ t.test('the node key says how a node is reached, and others follow it', async (t
   t.equal(await a.registry.nodeAddress('b'), 'b.example:9093')
   t.equal(a.kv.calls, calls)
   t.equal(await world.done(a.registry.nodeAddress('c')), undefined)
+  const before = a.kv.calls
+  t.strictSame(await world.done(Promise.all(Array.from({ length: 20 }, () => a.registry.nodeAddress('c')))), Array(20).fill(undefined))
+  t.equal(a.kv.calls, before + 1, 'callers share a read')
   await world.put(nodeKey('b'), '{"grpc":"moved.example:1"}')
   await settle()
   t.equal(await a.registry.nodeAddress('b'), 'moved.example:1')
