@@ -1,9 +1,9 @@
 /**
  * The test runner.
  *
- *   node scripts/test.mjs [unit|properties|integration]... [--no-coverage] [FILE]...
+ *   node scripts/test.mjs [unit|properties|leaks|integration]... [--no-coverage] [FILE]...
  *
- * Without a suite it runs all three. It installs packages, generates types and, for integration tests, starts the
+ * Without a suite it runs all of them. It installs packages, generates types and, for integration tests, starts the
  * services whose addresses the environment does not give; it stops what it started. Its last line has the totals.
  */
 import { existsSync } from 'node:fs'
@@ -14,7 +14,7 @@ import { fail, files, root } from './lib/project.mjs'
 import { withServices } from './lib/services.mjs'
 import { runTap } from './lib/tap.mjs'
 
-const SUITES = ['unit', 'properties', 'integration']
+const SUITES = ['unit', 'properties', 'leaks', 'integration']
 const args = process.argv.slice(2)
 const unknown = args.filter((arg) => arg.startsWith('-') && arg !== '--no-coverage')
 if (unknown.length > 0) fail(`unknown option: ${unknown.join(' ')}`, 64)
@@ -41,7 +41,7 @@ process.exitCode = totals.failed === 0 ? 0 : 1
 
 function suiteOf (path) {
   const folder = path.split('/')[1]
-  return folder === 'integration' || folder === 'properties' ? folder : 'unit'
+  return SUITES.includes(folder) ? folder : 'unit'
 }
 
 async function runSuite (suite, paths) {
@@ -53,6 +53,8 @@ async function runSuite (suite, paths) {
     process.stdout.write(`# properties: FC_SEED=${seed} repeats this run\n`)
     return await runTap(paths, { jobs: 2, fileTimeoutS: 120, timeoutMs: 600_000, env: { FC_SEED: seed } })
   }
+  // By itself: it fills two cores, and what it measures is its own.
+  if (suite === 'leaks') return await runTap(paths, { jobs: 1, fileTimeoutS: 120, timeoutMs: 300_000 })
   // Three at a time on two cores: some tests wait for sockets and deadlines most of their time.
   const options = { jobs: 3, fileTimeoutS: 60, timeoutMs: 300_000 }
   if (!coverage) return await runTap(paths, options)
