@@ -15,7 +15,7 @@ export const AUTH = {
   JWKS_TIMEOUT: { kind: 'duration', default: '1s', min: '50ms', max: '30s', about: 'Deadline of a fetch of the key set' },
   JWT_ISSUER: { kind: 'text', form: 'any', about: 'The iss claim that a token has to have' },
   JWT_AUDIENCE: { kind: 'text', form: 'any', about: 'The aud claim that a token has to have' },
-  JWT_CLOCK_TOLERANCE: { kind: 'duration', default: '5s', min: '0s', max: '30s', about: 'Clock difference that the local check forgives' }
+  JWT_CLOCK_TOLERANCE: { kind: 'duration', default: '5s', min: '0s', max: '30s', about: 'How far ahead of this clock the nbf of a token may lie; exp is taken as it is' }
 } as const satisfies Record<string, Variable>
 
 export const UPSTREAM = {
