@@ -1,29 +1,12 @@
 /** One whole node in a fake world: what clients, the IM Service, Kafka, operators and probes see of it. */
 import { once } from 'node:events'
 import pino from 'pino'
-import t, { type Test } from 'tap'
+import t from 'tap'
 import { RefusedError, SendError, type DemoClient } from '../../demo/client.ts'
-import { GatewayClient } from '../../demo/gateway-client.ts'
-import { systemClock } from '../../src/embedded/system-clock.ts'
-import { Outcome, type PushMessageRequest, type PushReadReceiptRequest } from '../../src/generated/gateway/v1/gateway.ts'
+import { Outcome } from '../../src/generated/gateway/v1/gateway.ts'
 import { loggingOptions } from '../../src/logging.ts'
 import { startApp, tokenFor, type TestApp } from '../helpers/app.ts'
-
-const BEARER = 'a-bearer-of-the-tests'
-
-function im (t: Test, node: TestApp) {
-  const client = new GatewayClient({ bearer: BEARER, clock: systemClock })
-  t.teardown(() => { client.close() })
-  const gateway = `127.0.0.1:${node.app.pushServer.port}`
-  return {
-    push: (fields: Partial<PushMessageRequest>, deadlineMs = 5_000) => client.pushMessage(gateway, {
-      msgId: 'p1', recipientId: 'ann', deviceId: '', senderId: 'bob', content: 'hi', messageType: 'text', sequenceNumber: 1n, timestamp: 1n, conversationId: '', metadata: {}, excludeDeviceId: '', scope: 0, ...fields
-    }, deadlineMs),
-    receipt: (fields: Partial<PushReadReceiptRequest>) => client.pushReadReceipt(gateway, { msgId: 'm1', senderId: 'ann', readerId: 'bob', conversationId: 'bob', readAt: 5n, scope: 0, ...fields }, 5_000),
-    presence: (userIds: string[]) => client.presence(gateway, userIds),
-    disconnect: (userId: string) => client.disconnect(gateway, { userId, deviceId: '', reason: 'test', scope: 0 })
-  }
-}
+import { BEARER, imCaller } from '../helpers/im-caller.ts'
 
 /** Waits, bounded, until something holds. */
 async function until (what: () => boolean | Promise<boolean>, name: string): Promise<void> {
@@ -54,7 +37,7 @@ t.test('a message goes to the IM Service with the token\'s user and the session\
 
 t.test('a push reaches all devices, waits for their acks and names each outcome [GW-ACK-1]', async (t) => {
   const node = await startApp(t, { GRPC_AUTH_TOKEN: BEARER, ACK_TIMEOUT: '300ms' })
-  const service = im(t, node)
+  const service = imCaller(t, node)
   const phone = await node.connect('ann')
   const mute = await node.connect('ann', { deviceId: 'laptop', autoAck: false })
   const report = await service.push({ conversationId: 'bob' })
@@ -70,7 +53,7 @@ t.test('a push reaches all devices, waits for their acks and names each outcome 
 
 t.test('a push that waits on a replaced connection is sent again to the new one [GW-CON-6]', async (t) => {
   const node = await startApp(t, { GRPC_AUTH_TOKEN: BEARER })
-  const service = im(t, node)
+  const service = imCaller(t, node)
   const older = await node.connect('ann', { autoAck: false })
   const report = service.push({})
   await older.message('p1')
@@ -83,7 +66,7 @@ t.test('a push that waits on a replaced connection is sent again to the new one 
 
 t.test('receipts, presence and disconnects by gRPC [GW-EVT-1]', async (t) => {
   const node = await startApp(t, { GRPC_AUTH_TOKEN: BEARER })
-  const service = im(t, node)
+  const service = imCaller(t, node)
   const ann = await node.connect('ann')
   t.match(await service.receipt({}), { success: true, deliveredCount: 1, devices: [{ outcome: Outcome.OUTCOME_WRITTEN }] })
   t.match(await ann.next('read_receipt'), { msg_id: 'm1', reader_id: 'bob', conversation_id: 'bob', read_at: 5 })
@@ -229,7 +212,7 @@ t.test('logs are JSON lines with ids; tokens and content appear at no level [GW-
   const token = tokenFor('ann')
   const ann = await node.connect('ann')
   await ann.send('bob', 'the very content')
-  await im(t, node).push({ content: 'the pushed content' })
+  await imCaller(t, node).push({ content: 'the pushed content' })
   await node.connect('bob', { token: 'x.y.z' }).catch(() => {})
   await fetch(`http://127.0.0.1:${node.port}/nowhere?token=${token}`)
   node.services.im.behave = () => ({ status: 14 })
@@ -244,7 +227,7 @@ t.test('logs are JSON lines with ids; tokens and content appear at no level [GW-
 
 t.test('a reader that stops is closed with 4001 and its pushes are told SLOW [GW-OUT-1]', async (t) => {
   const node = await startApp(t, { GRPC_AUTH_TOKEN: BEARER, OUTBOX_BYTES: '16KB' })
-  const service = im(t, node)
+  const service = imCaller(t, node)
   const ann = await node.connect('ann', { autoAck: false })
   ann.pause()
   const outcomes: number[] = []

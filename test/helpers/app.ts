@@ -12,6 +12,7 @@ import { MemoryBroker } from '../../src/embedded/memory-bus.ts'
 import { MemoryKv } from '../../src/embedded/memory-kv.ts'
 import { MemoryStore } from '../../src/embedded/memory-store.ts'
 import { systemClock } from '../../src/embedded/system-clock.ts'
+import type { Clock } from '../../src/ports.ts'
 import { FakeServices } from './fake-services.ts'
 import { FakeLogger } from './fakes.ts'
 import { signToken } from './tokens.ts'
@@ -26,28 +27,47 @@ export function tokenFor (userId: string, { deviceId = 'phone', ttlS = HOUR_S, i
   return signToken({ sub: userId, ...(deviceId !== null && { device_id: deviceId }), iat: issuedAtS, exp: issuedAtS + ttlS }, SECRET)
 }
 
-export interface TestApp {
-  readonly app: FastifyInstance
+/** What stands around the nodes. */
+export interface FakeWorld {
   readonly services: FakeServices
   readonly broker: MemoryBroker
   /** The registry's store, as etcd would hold it. */
   readonly store: MemoryStore
+}
+
+export interface TestApp extends FakeWorld {
+  readonly app: FastifyInstance
   readonly kv: MemoryKv
   readonly port: number
   /** `ws://127.0.0.1:PORT/ws`. */
   readonly url: string
   connect (userId: string, options?: Partial<ClientOptions> & TokenOptions): Promise<DemoClient>
+  /** Closes the clients, then the node. */
+  close (): Promise<void>
   /** One metric's value, undefined where it has none. `name` with its labels, as it is exposed. */
   metric (name: string): Promise<number | undefined>
 }
 
-/** Starts a node on free ports; everything ends with the test. */
+/** Services, registry store and broker without a node. Whoever starts it stops the services. */
+export async function startWorld (clock: Clock = systemClock): Promise<FakeWorld> {
+  return { services: await new FakeServices().start(), store: new MemoryStore({ clock }), broker: new MemoryBroker({ clock, logger: new FakeLogger() }) }
+}
+
+/** Starts a node on free ports in a world of its own; everything ends with the test. */
 export async function startApp (t: Test, env: Readonly<Record<string, string>> = {}, overrides: Overrides = {}): Promise<TestApp> {
-  const clock = overrides.clock ?? systemClock
-  const services = await new FakeServices().start()
-  const store = new MemoryStore({ clock })
-  const kv = new MemoryKv({ clock, store })
-  const broker = new MemoryBroker({ clock, logger: new FakeLogger() })
+  const world = await startWorld(overrides.clock)
+  const node = await startNode(world, env, overrides)
+  t.teardown(async () => {
+    await node.close()
+    world.services.stop()
+  })
+  return node
+}
+
+/** Starts a node in a world that others may share. */
+export async function startNode (world: FakeWorld, env: Readonly<Record<string, string>> = {}, overrides: Overrides = {}): Promise<TestApp> {
+  const { services, store, broker } = world
+  const kv = new MemoryKv({ clock: overrides.clock ?? systemClock, store })
   const config = loadConfig({
     GATEWAY_NODE_ID: 'node-1',
     WS_HOST: '127.0.0.1',
@@ -64,19 +84,12 @@ export async function startApp (t: Test, env: Readonly<Record<string, string>> =
   }, { requireServices: false })
   const app = await build(config, { kv, bus: broker.consumer(), sharedCache: null, ...overrides })
   const clients: DemoClient[] = []
-  t.teardown(async () => {
-    await Promise.all(clients.map((client) => client.close()))
-    await app.close()
-    services.stop()
-  })
   await app.listen({ host: '127.0.0.1', port: 0 })
   const { port } = app.server.address() as AddressInfo
   const url = `ws://127.0.0.1:${port}/ws`
   return {
+    ...world,
     app,
-    services,
-    broker,
-    store,
     kv,
     port,
     url,
@@ -84,6 +97,10 @@ export async function startApp (t: Test, env: Readonly<Record<string, string>> =
       const client = await DemoClient.connect({ url, token: tokenFor(userId, options), ...options, ...(options.deviceId === undefined ? {} : { deviceId: options.deviceId ?? undefined }) } as ClientOptions)
       clients.push(client)
       return client
+    },
+    close: async () => {
+      await Promise.all(clients.map((client) => client.close()))
+      await app.close()
     },
     metric: async (name) => {
       const line = (await app.metrics.expose()).split('\n').find((each) => each.startsWith(`${name} `))
