@@ -1,5 +1,7 @@
 /** Three whole nodes in one fake world: neither a user nor the IM Service can tell that they are three. */
 import t, { type Test } from 'tap'
+import WebSocket from 'ws'
+import { ImClient, type SocketConstructor } from '../../client/src/index.ts'
 import { RefusedError, type DemoClient } from '../../demo/client.ts'
 import { MemoryKv } from '../../src/embedded/memory-kv.ts'
 import { systemClock } from '../../src/embedded/system-clock.ts'
@@ -175,4 +177,34 @@ t.test('[GW-END-1] a node that drains hands its clients to the others; a push me
   t.match(await imCaller(t, c).push({ msgId: 'p1' }), { success: true, devices: [{ nodeId: 'node-b' }] })
   t.match(await imCaller(t, a).push({ msgId: 'p2' }), { success: true, devices: [{ nodeId: 'node-b' }] }, 'the drained node still serves the IM Service')
   t.equal(back.count('p1') + back.count('p2'), 2)
+})
+
+t.test('[GW-END-1] clients that keep the protocol lose nothing while one node after the other is emptied under them', async (t) => {
+  const { nodes } = await cluster(t)
+  const [CLIENTS, MESSAGES] = [30, 40]
+  let attempt = 0
+  const clients = Array.from({ length: CLIENTS }, (_, i) => new ImClient({
+    url: () => (nodes[attempt++ % nodes.length] as TestApp).url,
+    token: () => tokenFor(`user-${i}`),
+    WebSocket: WebSocket as unknown as SocketConstructor
+  }))
+  t.teardown(() => { for (const client of clients) client.close() })
+  for (const client of clients) client.start()
+  const traffic = clients.map(async (client, i) => {
+    const sent: Array<Promise<unknown>> = []
+    for (let n = 0; n < MESSAGES; n++) {
+      sent.push(client.send(`user-${(i + n) % CLIENTS}`, `${n}`))
+      await new Promise((resolve) => { setTimeout(resolve, 50) })
+    }
+    await Promise.all(sent)
+  })
+  for (const { app } of nodes) {
+    await eventually(() => app.gateway.hub.connectionCount > 0, 5_000)
+    await app.drain.start({ delayMs: 0, timeoutMs: 3_000 })
+    app.drain.cancel()
+  }
+  await Promise.all(traffic)
+  const ids = (nodes[0] as TestApp).services.im.requests.map(({ message }) => message.msgId)
+  t.equal(new Set(ids).size, CLIENTS * MESSAGES)
+  t.ok(clients.reduce((sum, client) => sum + client.sessions, 0) >= 2 * CLIENTS, 'each was moved at least once')
 })
