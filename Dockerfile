@@ -7,14 +7,14 @@ FROM node:24.21.0-bookworm-slim AS build
 WORKDIR /app
 # Packages first: this layer stays as long as the lock file does.
 COPY package.json package-lock.json .npmrc ./
-RUN npm ci --ignore-scripts
+RUN npm ci --ignore-scripts --workspaces=false
 COPY buf.yaml buf.gen.yaml tsconfig.json tsconfig.build.json ./
 COPY proto proto
 COPY scripts scripts
 COPY src src
 COPY plugins plugins
 COPY routes routes
-RUN npm run build && npm prune --omit=dev --ignore-scripts
+RUN npm run build && npm prune --omit=dev --ignore-scripts --workspaces=false
 
 FROM node:24.21.0-bookworm-slim
 ENV NODE_ENV=production

@@ -50,6 +50,19 @@ export default tseslint.config(
       'no-console': 'error'
     }
   },
+  {
+    files: ['client/**/*.ts'],
+    rules: {
+      'max-lines': ['error', 200],
+      'no-console': 'error',
+      'no-restricted-imports': ['error', {
+        patterns: [
+          { regex: '^[^.]', message: 'The client runs in browsers and needs no package.' },
+          { regex: '^(\\.\\./)+(?!\\.\\./|src/protocol/(close-codes|subprotocol)\\.ts$)', message: 'The client shares two tables with the gateway and nothing else.' }
+        ]
+      }]
+    }
+  },
   // One list of interfaces: reading it in one place is what it is for.
   { files: ['src/ports.ts'], rules: { 'max-lines': 'off' } },
   {

@@ -1,7 +1,8 @@
 /** A small chat client for the demo and for tests: connects, acknowledges, sends, remembers what came. */
 import { once } from 'node:events'
 import WebSocket from 'ws'
-import { SUBPROTOCOL, type MessageType } from '../src/protocol/frames.ts'
+import type { MessageType } from '../src/protocol/frames.ts'
+import { SUBPROTOCOL } from '../src/protocol/subprotocol.ts'
 
 /** A frame as it came. */
 export type ServerFrame = Readonly<Record<string, unknown>> & { readonly type: string }

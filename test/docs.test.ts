@@ -25,7 +25,7 @@ t.test('every link of the pages leads to a file', async (t) => {
 })
 
 t.test('every path that the pages name exists', async (t) => {
-  for (const [page, path] of all(/\b((?:src|plugins|routes|proto|test|charts|scripts|deploy|docs|demo|bench)\/[\w./-]*\w)/g)) {
+  for (const [page, path] of all(/(?<![\w/-])(?:\.\/)?((?:client|src|plugins|routes|proto|test|charts|scripts|deploy|docs|demo|bench)\/[\w./-]*\w)/g)) {
     t.ok(existsSync(join(root, path)) || existsSync(join(root, `${path}.ts`)), `${page}: ${path}`)
   }
 })

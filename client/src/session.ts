@@ -1,5 +1,5 @@
 /** One socket, from the request to its end: the wait for `welcome`, heartbeats, renewal of the token. */
-import { SUBPROTOCOL } from '../../src/protocol/frames.ts'
+import { SUBPROTOCOL } from '../../src/protocol/subprotocol.ts'
 import type { ClientClock } from './clock.ts'
 import { parseFrame, type Frame } from './frames.ts'
 import type { Socket, SocketConstructor } from './socket.ts'

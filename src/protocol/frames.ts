@@ -12,7 +12,6 @@ export const PARTY_PATTERN = '^[^\\u0000-\\u001f\\u007f-\\u009f]{1,128}$'
 export const GROUP_PREFIX = 'group_'
 export const MAX_METADATA_KEYS = 32
 const MAX_ACK_IDS = 256
-export const SUBPROTOCOL = 'im.v1.json'
 
 export const MESSAGE_TYPES = ['text', 'image', 'file', 'audio', 'video', 'location', 'system'] as const
 export type MessageType = typeof MESSAGE_TYPES[number]

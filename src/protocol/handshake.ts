@@ -4,7 +4,7 @@
  */
 import type { ErrorCode } from '../errors.ts'
 import { isClientId } from './decode.ts'
-import { SUBPROTOCOL } from './frames.ts'
+import { SUBPROTOCOL } from './subprotocol.ts'
 
 /** Longest token that is looked at, in characters. */
 export const MAX_TOKEN_LENGTH = 4096

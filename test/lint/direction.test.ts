@@ -50,6 +50,12 @@ accepted('src/app.ts', "import fastify from 'fastify'\nimport kafka from '../plu
 accepted('src/main.ts', "import { build } from './app.ts'\n\nsetTimeout(() => build(process.env), Date.now())\n")
 accepted('test/src/good.test.ts', "import kafka from '../../plugins/kafka.ts'\n\nkafka()\n")
 
+sentence('The client needs no package, and of the gateway two tables alone')
+refused('client/src/bad.ts', "import ws from 'ws'\n\nws()\n", /runs in browsers/)
+refused('client/src/bad.ts', "import { connect } from 'node:net'\n\nconnect(1)\n", /runs in browsers/)
+refused('client/src/bad.ts', "import { ERRORS } from '../../src/errors.ts'\n\nexport const x = ERRORS\n", /shares two tables/)
+accepted('client/src/good.ts', "import { CLOSE } from '../../src/protocol/close-codes.ts'\nimport { Seen } from './seen.ts'\n\nexport const x = [CLOSE, Seen]\n")
+
 sentence('The core reads no clock, timer, environment or console of its own')
 refused('src/delivery/bad.ts', 'export const x = Date.now()\n', /no-restricted-properties.*ports\.Clock/)
 refused('src/delivery/bad.ts', 'export const x = process.env\n', /no-restricted-properties.*options/)

@@ -8,7 +8,8 @@ const root = join(import.meta.dirname, '..', '..')
 const json = (path: string): unknown => JSON.parse(readFileSync(join(root, path), 'utf8'))
 const manifest = json('package.json') as { readonly dependencies: Record<string, string>, readonly devDependencies: Record<string, string>, readonly overrides: Record<string, string> }
 const { packages } = json('package-lock.json') as { readonly packages: Record<string, Locked> }
-const installed = Object.entries(packages).filter(([path]) => path !== '')
+/** The project's own folders are workspaces: nothing is fetched for them. */
+const installed = Object.entries(packages).filter(([path, { link }]) => path.startsWith('node_modules/') && link !== true)
 
 /** Below these a fault is known that a client, a caller or a token can use; every copy in the tree counts. */
 const FLOORS: Readonly<Record<string, readonly [floor: string, why: string]>> = {
