@@ -1,7 +1,9 @@
 /** One gateway, built and ended the way the production entry does it. */
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
+import type { WebSocket } from 'ws'
 import { build } from '../src/app.ts'
 import { loadConfig } from '../src/config.ts'
+import { MemoryKv } from '../src/embedded/memory-kv.ts'
 import { Lifecycle } from '../src/lifecycle.ts'
 import type { Clock } from '../src/ports.ts'
 import type { GatewayAdapters } from './outside.ts'
@@ -29,6 +31,8 @@ export interface Gateway {
   readonly grpc: string
   /** Drains it as a signal would; rejects where that is not done within DRAIN_TIMEOUT. */
   close (): Promise<void>
+  /** Ends it as `kill -9` would: nobody is told, and what it registered is left to its leases. */
+  kill (): Promise<void>
 }
 
 const READY_TIMEOUT_MS = 60_000
@@ -56,7 +60,7 @@ export async function startGateway (options: GatewayOptions): Promise<Gateway> {
       await untilReady(`http://127.0.0.1:${port}/readyz`)
       const grpc = await directory.gateway(nodeId)
       if (grpc === undefined) throw new Error(`${nodeId} is not in the registry`)
-      gateway = { nodeId, url: `ws://127.0.0.1:${port}/ws`, port, grpc, close: () => lifecycle.end({ signal: 'SIGTERM' }) }
+      gateway = { nodeId, url: `ws://127.0.0.1:${port}/ws`, port, grpc, close: () => lifecycle.end({ signal: 'SIGTERM' }), kill: () => cutOff(app, options.adapters) }
     } catch (error) {
       await app.close()
       throw error
@@ -67,8 +71,15 @@ export async function startGateway (options: GatewayOptions): Promise<Gateway> {
   return gateway
 }
 
+/** As near as a node among others of its process comes to a sudden death. */
+async function cutOff (app: FastifyInstance, { kv }: GatewayAdapters): Promise<void> {
+  if (kv instanceof MemoryKv) kv.cut()
+  for (const { socket } of app.gateway.hub.all.slice()) (socket as unknown as WebSocket).terminate()
+  await app.close()
+}
+
 /** A node lets nobody in before its group consumer has joined: some seconds with Kafka. */
-async function untilReady (url: string): Promise<void> {
+export async function untilReady (url: string): Promise<void> {
   const deadline = performance.now() + READY_TIMEOUT_MS
   for (;;) {
     const response = await fetch(url, { signal: AbortSignal.timeout(READY_TIMEOUT_MS) })

@@ -5,6 +5,7 @@ import { pino } from 'pino'
 import { ConfigError } from '../src/config.ts'
 import { systemClock } from '../src/embedded/system-clock.ts'
 import { within } from './client.ts'
+import type { Gateway } from './gateway.ts'
 import { openEmbedded } from './outside-embedded.ts'
 import { MissingAddressError, openReal } from './outside-real.ts'
 import { playStory, STORY_ENV } from './story.ts'
@@ -15,6 +16,7 @@ const USAGE = `Usage: npm run demo [-- OPTION...]
 
   --once    play the story, check every step, exit 1 on the first that fails
   --real    on real services: ETCD_ENDPOINTS, REDIS_ADDR, KAFKA_BROKERS, MYSQL_URL
+  --nodes N gateways, 1 to 9; default 1. With three or more the story kills and drains some
   --help    this text
 
 Without --once the demo stays up: WS_PORT (8080), GRPC_PORT (9093), DEMO_PORT (8081); LOG_LEVEL (warn).
@@ -23,12 +25,13 @@ const TOKEN_TTL_MS = 3_600_000
 const STORY_TOKEN_TTL_MS = 300_000
 const CLOSE_TIMEOUT_MS = 15_000
 const EXIT_USAGE = 64
+const MAX_NODES = 9
 const PORTS_HINT = '\nDoes another demo run? Other ports: WS_PORT, GRPC_PORT, DEMO_PORT'
 
 const options = readArguments()
-if (options !== undefined) process.exitCode = await run(options.once, options.real)
+if (options !== undefined) process.exitCode = await run(options)
 
-async function run (once: boolean, real: boolean): Promise<number> {
+async function run ({ once, real, nodes }: Arguments): Promise<number> {
   const level = process.env['LOG_LEVEL'] ?? (once ? 'silent' : 'warn')
   const logger = pino({ level, name: 'demo' }, pino.destination(2))
   // Names differ from run to run, for real services remember the earlier ones.
@@ -43,14 +46,17 @@ async function run (once: boolean, real: boolean): Promise<number> {
       logger,
       accessTokenTtlMs: tokenTtlMs,
       refreshTokenTtlMs: 24 * TOKEN_TTL_MS,
+      processes: real && nodes > 1,
       httpPort: once ? 0 : port('DEMO_PORT', 8081),
       gatewayEnv: once ? STORY_ENV : {}
     })
     await world.im.recover()
     const gateway = await world.startGateway(`demo-${name}`, once ? undefined : { ws: port('WS_PORT', 8080), grpc: port('GRPC_PORT', 9093) })
-    if (once) return await playStory(world, gateway, name, (line) => { process.stdout.write(`${line}\n`) }) ? 0 : 1
+    const others: Gateway[] = []
+    for (let node = 2; node <= nodes; node++) others.push(await world.startGateway(`demo-${name}-${node}`))
+    if (once) return await playStory(world, [gateway, ...others], name, (line) => { process.stdout.write(`${line}\n`) }) ? 0 : 1
     const interrupted = new Promise((resolve) => { process.once('SIGINT', resolve).once('SIGTERM', resolve) })
-    process.stdout.write(welcomeText(world, gateway, tokenTtlMs))
+    process.stdout.write(welcomeText(world, [gateway, ...others], tokenTtlMs))
     await interrupted
     process.stdout.write('closing\n')
     return 0
@@ -74,10 +80,14 @@ function port (name: string, fallback: number): number {
   return value
 }
 
-function readArguments (): { readonly once: boolean, readonly real: boolean } | undefined {
+interface Arguments { readonly once: boolean, readonly real: boolean, readonly nodes: number }
+
+function readArguments (): Arguments | undefined {
   try {
-    const { values } = parseArgs({ options: { once: { type: 'boolean' }, real: { type: 'boolean' }, help: { type: 'boolean', short: 'h' } } })
-    if (values.help !== true) return { once: values.once === true, real: values.real === true }
+    const { values } = parseArgs({ options: { once: { type: 'boolean' }, real: { type: 'boolean' }, nodes: { type: 'string', default: '1' }, help: { type: 'boolean', short: 'h' } } })
+    const nodes = Number(values.nodes)
+    if (!Number.isInteger(nodes) || nodes < 1 || nodes > MAX_NODES) throw new Error(`--nodes is a number from 1 to ${MAX_NODES}`)
+    if (values.help !== true) return { once: values.once === true, real: values.real === true, nodes }
     process.stdout.write(USAGE)
   } catch (error) {
     process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n${USAGE}`)

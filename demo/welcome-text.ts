@@ -6,7 +6,8 @@ const PEOPLE = ['alice', 'bob', 'carol']
 export const GROUP = 'group_friends'
 
 /** Makes alice, bob, carol and their group, with tokens of an hour that fit any device. */
-export function welcomeText (world: World, gateway: Gateway, tokenTtlMs: number): string {
+export function welcomeText (world: World, gateways: readonly [Gateway, ...Gateway[]], tokenTtlMs: number): string {
+  const [gateway] = gateways
   for (const name of PEOPLE) world.users.addUser(name)
   world.users.createGroup(GROUP, PEOPLE)
   const tokens = PEOPLE.map((name) => [name.toUpperCase(), world.auth.mint(name, undefined, tokenTtlMs).accessToken] as const)
@@ -15,8 +16,8 @@ export function welcomeText (world: World, gateway: Gateway, tokenTtlMs: number)
   const send = JSON.stringify({ type: 'send_msg', msg_id: 'm1', recipient: 'bob', content: 'Hello Bob', timestamp: 0 })
   return `The demo is up. Ctrl-C ends it.
 
-  WebSocket   ${gateway.url}
-  gRPC        ${gateway.grpc}
+  WebSocket   ${gateways.map(({ url }) => url).join('  ')}
+  gRPC        ${gateways.map(({ grpc }) => grpc).join('  ')}
   services    ${world.httpUrl}    tokens, history, groups
 
 Tokens of alice, bob and carol, good for ${Math.round(tokenTtlMs / 60_000)} minutes on any device:

@@ -10,6 +10,7 @@ import { UserErrorCode, UserServiceDefinition } from '../src/generated/user/v1/u
 import type { Clock } from '../src/ports.ts'
 import { portOf, startGateway, type Gateway } from './gateway.ts'
 import { GatewayClient } from './gateway-client.ts'
+import { startGatewayProcess } from './gateway-process.ts'
 import type { GrpcHost } from './grpc.ts'
 import { buildHttp } from './http.ts'
 import type { Outside } from './outside.ts'
@@ -30,6 +31,8 @@ export interface WorldOptions {
   readonly refreshTokenTtlMs: number
   /** Of tokens, history and groups; 0 takes a free one. */
   readonly httpPort: number
+  /** Whether each gateway is a process of its own; for real outside systems alone. */
+  readonly processes: boolean
   /** Settings of all gateways beyond addresses and credentials. */
   readonly gatewayEnv: Readonly<Record<string, string>>
 }
@@ -114,28 +117,36 @@ export class World {
 
   /** One more node; ports 0 are free ones. Rejects where a port is taken. */
   async startGateway (nodeId: string, ports: { readonly ws: number, readonly grpc: number } = { ws: 0, grpc: 0 }): Promise<Gateway> {
-    const { outside, clock, logger, gatewayEnv } = this.#options
+    const { outside, clock, logger, gatewayEnv, processes } = this.#options
     if (this.#hosts === undefined) throw new Error('the services do not listen')
     const [auth, im, user] = this.#hosts
-    const gateway = await startGateway({
-      nodeId,
-      ports,
-      env: {
-        ...outside.env,
-        ...gatewayEnv,
-        GRPC_AUTH_TOKEN: this.bearer,
-        JWT_SECRET: this.#secret,
-        AUTH_SERVICE_ADDR: auth.address,
-        IM_SERVICE_ADDR: im.address,
-        USER_SERVICE_ADDR: user.address
-      },
-      adapters: outside.adapters(),
-      directory: this.directory,
-      clock,
-      logger
-    })
+    const { directory } = this
+    const env = {
+      ...outside.env,
+      ...gatewayEnv,
+      GRPC_AUTH_TOKEN: this.bearer,
+      JWT_SECRET: this.#secret,
+      AUTH_SERVICE_ADDR: auth.address,
+      IM_SERVICE_ADDR: im.address,
+      USER_SERVICE_ADDR: user.address
+    }
+    const gateway = processes
+      ? await startGatewayProcess({ nodeId, env, directory })
+      : await startGateway({ nodeId, ports, env, adapters: outside.adapters(), directory, clock, logger })
     this.#gateways.add(gateway)
     return gateway
+  }
+
+  /** Ends a gateway as `kill -9` would. */
+  async kill (gateway: Gateway): Promise<void> {
+    this.#gateways.delete(gateway)
+    await gateway.kill()
+  }
+
+  /** Drains a gateway and ends it. */
+  async stop (gateway: Gateway): Promise<void> {
+    this.#gateways.delete(gateway)
+    await gateway.close()
   }
 
   /** Gateways first, then the services they call; never rejects. */

@@ -49,7 +49,7 @@ export async function shutdown (stage: Stage): Promise<void> {
   const next = await stage.world.startGateway(`${stage.gateway.nodeId}-next`)
   const carol = await stage.seat('carol', 'phone', { url: next.url })
   const bob = stage.seated('bob', 'phone')
-  const stopped = stage.gateway.close()
+  const stopped = stage.world.stop(stage.gateway)
   const [{ reconnect_after_ms: reconnectAfterMs }, { code, reason }] = await Promise.all([bob.next('shutdown', 10_000), bob.closed(10_000)])
   same([code, reason], [1012, 'shutdown'], 'the close')
   check(Number(reconnectAfterMs) >= 0 && Number(reconnectAfterMs) <= 1_000, 'when to come back')

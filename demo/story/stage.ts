@@ -8,18 +8,29 @@ export interface HistoryEntry { readonly msg_id: string, readonly sender: string
 
 export class Stage {
   readonly world: World
-  /** The gateway of all steps but the last. */
-  readonly gateway: Gateway
+  /** Those that serve, the first one to the end. */
+  readonly gateways: Gateway[]
   /** Sets this run's names apart from those of other runs on the same services. */
   readonly run: string
   readonly #clients = new Set<DemoClient>()
   /** By person and device: whoever a later step still needs. */
   readonly #seated = new Map<string, DemoClient>()
 
-  constructor (world: World, gateway: Gateway, run: string) {
+  constructor (world: World, gateways: readonly Gateway[], run: string) {
     this.world = world
-    this.gateway = gateway
+    this.gateways = [...gateways]
     this.run = run
+  }
+
+  /** The gateway of all steps that name none. */
+  get gateway (): Gateway {
+    return this.node(0)
+  }
+
+  node (index: number): Gateway {
+    const gateway = this.gateways[index]
+    if (gateway === undefined) throw new Error(`there is no node ${index}`)
+    return gateway
   }
 
   /** A user id of this run. */

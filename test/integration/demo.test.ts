@@ -6,6 +6,7 @@ import { DemoClient, within } from '../../demo/client.ts'
 
 const ROOT = join(import.meta.dirname, '..', '..')
 const STEPS = 16
+const CLUSTER_STEPS = 5
 const run = promisify(execFile)
 
 interface Ended { readonly code: number | null, readonly signal: NodeJS.Signals | null }
@@ -46,6 +47,13 @@ t.test('the story passes on the embedded side: every step ok, exit code 0, withi
   t.equal(texts.err, '')
 })
 
+t.test('the story of three nodes passes: takeovers between them, one killed and one drained under talk', { timeout: 120_000 }, async (t) => {
+  const { texts, ended } = demo(['--once', '--nodes', '3'])
+  t.strictSame(await ended, { code: 0, signal: null }, texts.out + texts.err)
+  t.equal(texts.out.trim().split('\n').length, STEPS + CLUSTER_STEPS)
+  t.match(texts.out, /^ok node killed under talk/m)
+})
+
 t.test('the story passes on real etcd, Redis, Kafka and MySQL, and passes again on what it left there', { timeout: 240_000 }, async (t) => {
   for (const name of ['ETCD_ENDPOINTS', 'REDIS_ADDR', 'KAFKA_BROKERS', 'MYSQL_URL']) t.ok(process.env[name], `${name} is needed`)
   for (const round of [1, 2]) {
@@ -63,6 +71,9 @@ t.test('--real names every address that is missing; an unknown option is refused
   const wrong = demo(['--twice'])
   t.match(await wrong.ended, { code: 64 })
   t.match(wrong.texts.err, /Usage/)
+  const many = demo(['--nodes', '10'])
+  t.match(await many.ended, { code: 64 })
+  t.match(many.texts.err, /1 to 9/)
 })
 
 t.test('the demo that stays up is spoken to as it says, by grpcurl as well, and Ctrl-C ends it cleanly', { timeout: 600_000 }, async (t) => {

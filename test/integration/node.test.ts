@@ -49,6 +49,7 @@ async function startChat (t: Test): Promise<Chat> {
     accessTokenTtlMs: 600_000,
     refreshTokenTtlMs: 600_000,
     httpPort: 0,
+    processes: false,
     gatewayEnv: { REGISTRY_TTL: `${TTL_S}s`, REGISTRY_RENEW_INTERVAL: '1s' }
   })
   t.teardown(() => within(world.close(), 'end', PATIENCE_MS))
