@@ -20,6 +20,7 @@ import { Directory } from './services/directory.ts'
 import { GroupPublisher } from './services/group-publisher.ts'
 import { listenIm } from './services/im-server.ts'
 import { ImStandIn } from './services/im.ts'
+import { RegistryView } from './services/registry-view.ts'
 import { Receipts } from './services/receipts.ts'
 import { UsersStandIn } from './services/users.ts'
 
@@ -51,6 +52,7 @@ export class World {
   readonly bearer = `demo-${randomBytes(12).toString('hex')}`
   readonly #options: WorldOptions
   readonly #secret = randomBytes(SECRET_BYTES).toString('base64url')
+  readonly #view: RegistryView
   readonly #http: FastifyInstance
   readonly #gateways = new Set<Gateway>()
   #hosts: readonly [auth: GrpcHost, im: GrpcHost, user: GrpcHost] | undefined
@@ -60,7 +62,8 @@ export class World {
     const { outside, clock, logger, accessTokenTtlMs, refreshTokenTtlMs } = options
     const { producer, store } = outside
     this.#options = options
-    this.directory = new Directory(outside.kv)
+    this.#view = new RegistryView({ kv: outside.kv, clock, logger })
+    this.directory = new Directory(outside.kv, this.#view)
     this.gatewayClient = new GatewayClient({ bearer: this.bearer, clock })
     this.auth = new AuthStandIn({
       secret: this.#secret,
@@ -100,6 +103,7 @@ export class World {
   static async start (options: WorldOptions): Promise<World> {
     const world = new World(options)
     try {
+      world.#view.start()
       world.#hosts = [await world.auth.listen(), await listenIm(world.im), await world.users.listen()]
       world.#userPool = new ChannelPool({ address: world.#hosts[2].address, channels: 1, clock: options.clock })
       await world.#http.listen({ host: '127.0.0.1', port: options.httpPort })
@@ -154,6 +158,7 @@ export class World {
     await Promise.allSettled([...this.#gateways].map((gateway) => gateway.close()))
     await Promise.allSettled([this.im.close(), this.#http.close()])
     this.gatewayClient.close()
+    this.#view.stop()
     this.#userPool?.close()
     await Promise.allSettled(this.#hosts?.map((host) => host.close()) ?? [])
     await Promise.allSettled([this.#options.outside.close()])

@@ -2,27 +2,24 @@
 import { encodeRevoked, NODES, nodeKey, parseKey, parseNode, parseRoute, revokedKey, userPrefix } from '../../src/registry/records.ts'
 import type { KvStore } from '../../src/ports.ts'
 import type { Whereabouts } from './delivery.ts'
+import type { RegistryView } from './registry-view.ts'
 
 export class Directory {
   readonly #kv: KvStore
+  readonly #view: RegistryView
 
-  constructor (kv: KvStore) {
+  constructor (kv: KvStore, view: RegistryView) {
     this.#kv = kv
+    this.#view = view
   }
 
   /** undefined: no device is connected. Rejects where the registry does not answer, or names no node that lives. */
   async locate (userId: string): Promise<Whereabouts | undefined> {
-    const { entries } = await this.#kv.range(userPrefix(userId), { prefix: true })
-    const deviceIds: string[] = []
-    const devicesByNode = new Map<string, number>()
-    for (const { key, value } of entries) {
-      const parsed = parseKey(key)
-      const node = parseRoute(value)?.node
-      if (parsed?.kind !== 'user' || node === undefined) continue
-      deviceIds.push(parsed.deviceId)
-      devicesByNode.set(node, (devicesByNode.get(node) ?? 0) + 1)
-    }
+    const nodeByDevice = this.#view.isLive ? this.#view.devicesOf(userId) : await this.#readDevices(userId)
+    const deviceIds = [...nodeByDevice.keys()].sort()
     if (deviceIds.length === 0) return undefined
+    const devicesByNode = new Map<string, number>()
+    for (const node of nodeByDevice.values()) devicesByNode.set(node, (devicesByNode.get(node) ?? 0) + 1)
     // The node with the most devices, so that few pushes have to be forwarded; a dead node's routes outlive it for a while.
     for (const [node] of [...devicesByNode].sort(([, a], [, b]) => b - a)) {
       const gateway = await this.gateway(node)
@@ -33,6 +30,8 @@ export class Directory {
 
   /** The gRPC address of a node; undefined where it does not live. */
   async gateway (nodeId: string): Promise<string | undefined> {
+    const known = this.#view.isLive ? this.#view.addressOf(nodeId) : undefined
+    if (known !== undefined) return known
     const { entries } = await this.#kv.range(nodeKey(nodeId))
     return addressIn(entries[0]?.value)
   }
@@ -47,6 +46,17 @@ export class Directory {
   async nodesOf (userId: string): Promise<ReadonlySet<string>> {
     const { entries } = await this.#kv.range(userPrefix(userId), { prefix: true })
     return new Set(entries.flatMap(({ value }) => parseRoute(value)?.node ?? []))
+  }
+
+  async #readDevices (userId: string): Promise<ReadonlyMap<string, string>> {
+    const nodeByDevice = new Map<string, string>()
+    const { entries } = await this.#kv.range(userPrefix(userId), { prefix: true })
+    for (const { key, value } of entries) {
+      const parsed = parseKey(key)
+      const node = parseRoute(value)?.node
+      if (parsed?.kind === 'user' && node !== undefined) nodeByDevice.set(parsed.deviceId, node)
+    }
+    return nodeByDevice
   }
 
   /** Voids tokens issued before a moment, for as long as such a token may live. */

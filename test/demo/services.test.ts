@@ -1,5 +1,6 @@
 import { Client, credentials } from '@grpc/grpc-js'
 import t from 'tap'
+import { RegistryView } from '../../demo/services/registry-view.ts'
 import { Directory } from '../../demo/services/directory.ts'
 import { AuthStandIn } from '../../demo/services/auth.ts'
 import { Lines, LineFullError } from '../../demo/services/lines.ts'
@@ -9,7 +10,8 @@ import { methodDefinition, type GenericMethod, type RequestOf, type ResponseOf }
 import { MemoryKv } from '../../src/embedded/memory-kv.ts'
 import { AuthErrorCode, AuthServiceDefinition } from '../../src/generated/auth/v1/auth.ts'
 import { UserErrorCode, UserServiceDefinition } from '../../src/generated/user/v1/user.ts'
-import { ManualClock } from '../helpers/manual-clock.ts'
+import { FakeLogger } from '../helpers/fakes.ts'
+import { ManualClock, settle } from '../helpers/manual-clock.ts'
 import { FakeProducer, makeGate } from '../helpers/demo.ts'
 
 const SECRET = 'a secret of thirty-two bytes or more'
@@ -139,12 +141,20 @@ t.test('joins and leaves are announced once each, in their order, and only where
   await t.rejects(users.join('group_x', 'bob'))
 })
 
-t.test('the directory reads where users are and writes revocations as the gateways expect them', async (t) => {
+for (const isWatching of [false, true]) t.test(`the directory tells where users are ${isWatching ? 'by its watch' : 'by reading'}, and writes revocations as the gateways expect them`, async (t) => {
   const clock = new ManualClock()
   const kv = new MemoryKv({ clock })
-  const directory = new Directory(kv)
+  const view = new RegistryView({ kv, clock, logger: new FakeLogger() })
+  const directory = new Directory(kv, view)
+  if (isWatching) view.start()
+  t.teardown(() => { view.stop() })
+  await settle()
+  t.equal(view.isLive, isWatching)
   const leaseId = await kv.grantLease(90)
-  const put = (key: string, value: object) => kv.batch([{ when: [], then: { put: key, value: JSON.stringify(value), leaseId } }])
+  const put = async (key: string, value: object): Promise<void> => {
+    await kv.batch([{ when: [], then: { put: key, value: JSON.stringify(value), leaseId } }])
+    await settle()
+  }
 
   t.equal(await directory.locate('a/b'), undefined)
   t.equal(await directory.anyGateway(), undefined)
