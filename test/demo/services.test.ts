@@ -141,44 +141,46 @@ t.test('joins and leaves are announced once each, in their order, and only where
   await t.rejects(users.join('group_x', 'bob'))
 })
 
-for (const isWatching of [false, true]) t.test(`the directory tells where users are ${isWatching ? 'by its watch' : 'by reading'}, and writes revocations as the gateways expect them`, async (t) => {
-  const clock = new ManualClock()
-  const kv = new MemoryKv({ clock })
-  const view = new RegistryView({ kv, clock, logger: new FakeLogger() })
-  const directory = new Directory(kv, view)
-  if (isWatching) view.start()
-  t.teardown(() => { view.stop() })
-  await settle()
-  t.equal(view.isLive, isWatching)
-  const leaseId = await kv.grantLease(90)
-  const put = async (key: string, value: object): Promise<void> => {
-    await kv.batch([{ when: [], then: { put: key, value: JSON.stringify(value), leaseId } }])
+for (const isWatching of [false, true]) {
+  t.test(`the directory tells where users are ${isWatching ? 'by its watch' : 'by reading'}, and writes revocations as the gateways expect them`, async (t) => {
+    const clock = new ManualClock()
+    const kv = new MemoryKv({ clock })
+    const view = new RegistryView({ kv, clock, logger: new FakeLogger() })
+    const directory = new Directory(kv, view)
+    if (isWatching) view.start()
+    t.teardown(() => { view.stop() })
     await settle()
-  }
+    t.equal(view.isLive, isWatching)
+    const leaseId = await kv.grantLease(90)
+    const put = async (key: string, value: object): Promise<void> => {
+      await kv.batch([{ when: [], then: { put: key, value: JSON.stringify(value), leaseId } }])
+      await settle()
+    }
 
-  t.equal(await directory.locate('a/b'), undefined)
-  t.equal(await directory.anyGateway(), undefined)
-  await put('/registry/users/a%2Fb/phone', { node: 'n1', conn: 'c1', at: 1 })
-  await put('/registry/users/a%2Fb/pad', { node: 'n2', conn: 'c2', at: 1 })
-  await put('/registry/users/a%2Fb/tv', { node: 'n2', conn: 'c3', at: 1 })
-  await t.rejects(directory.locate('a/b'), 'devices on nodes that are gone: their address is not known yet')
-  await put('/registry/nodes/n1', { grpc: '127.0.0.1:1' })
-  t.match(await directory.locate('a/b'), { gateway: '127.0.0.1:1' }, 'n2 is gone')
-  await put('/registry/nodes/n2', { grpc: '127.0.0.1:2' })
-  t.strictSame(await directory.locate('a/b'), { gateway: '127.0.0.1:2', deviceIds: ['pad', 'phone', 'tv'] }, 'the node with most devices')
-  t.match(await directory.anyGateway(), /^127\.0\.0\.1:[12]$/)
+    t.equal(await directory.locate('a/b'), undefined)
+    t.equal(await directory.anyGateway(), undefined)
+    await put('/registry/users/a%2Fb/phone', { node: 'n1', conn: 'c1', at: 1 })
+    await put('/registry/users/a%2Fb/pad', { node: 'n2', conn: 'c2', at: 1 })
+    await put('/registry/users/a%2Fb/tv', { node: 'n2', conn: 'c3', at: 1 })
+    await t.rejects(directory.locate('a/b'), 'devices on nodes that are gone: their address is not known yet')
+    await put('/registry/nodes/n1', { grpc: '127.0.0.1:1' })
+    t.match(await directory.locate('a/b'), { gateway: '127.0.0.1:1' }, 'n2 is gone')
+    await put('/registry/nodes/n2', { grpc: '127.0.0.1:2' })
+    t.strictSame(await directory.locate('a/b'), { gateway: '127.0.0.1:2', deviceIds: ['pad', 'phone', 'tv'] }, 'the node with most devices')
+    t.match(await directory.anyGateway(), /^127\.0\.0\.1:[12]$/)
 
-  await directory.announceRevocation('a/b', 'phone', 17, 60_000)
-  await directory.announceRevocation('a/b', undefined, 18, 60_000)
-  const { entries } = await kv.range('/registry/revoked/', { prefix: true })
-  t.strictSame(entries.map(({ key, value }) => [key, JSON.parse(value)]), [
-    ['/registry/revoked/a%2Fb/*', { before: 18, at: 18 }],
-    ['/registry/revoked/a%2Fb/phone', { before: 17, at: 17 }]
-  ])
-  kv.cut()
-  await t.rejects(directory.locate('a/b'))
-  await t.rejects(directory.announceRevocation('a/b', undefined, 18, 60_000))
-})
+    await directory.announceRevocation('a/b', 'phone', 17, 60_000)
+    await directory.announceRevocation('a/b', undefined, 18, 60_000)
+    const { entries } = await kv.range('/registry/revoked/', { prefix: true })
+    t.strictSame(entries.map(({ key, value }) => [key, JSON.parse(value)]), [
+      ['/registry/revoked/a%2Fb/*', { before: 18, at: 18 }],
+      ['/registry/revoked/a%2Fb/phone', { before: 17, at: 17 }]
+    ])
+    kv.cut()
+    await t.rejects(directory.locate('a/b'))
+    await t.rejects(directory.announceRevocation('a/b', undefined, 18, 60_000))
+  })
+}
 
 t.test('a line runs the tasks of a key one by one, goes on after a failure and has a limit', async (t) => {
   const lines = new Lines()
