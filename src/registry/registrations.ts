@@ -175,13 +175,13 @@ export class Registrations {
 
   async #remove (session: Session): Promise<void> {
     const { batcher, nodeId, repairTimeoutMs, meter } = this.#options
-    const { succeeded } = await batcher.submit({
+    const { succeeded, revision } = await batcher.submit({
       lane: userPrefix(session.userId),
       operation: { when: [{ kind: 'value', key: session.key, equals: session.value(nodeId) }], then: { remove: session.key } },
       timeoutMs: repairTimeoutMs
     })
     meter.count('registry_operations_total', 1, 'remove', succeeded ? 'ok' : 'overtaken')
-    this.apply(session, { type: 'remove-done' })
+    this.apply(session, { type: 'remove-done', revision })
   }
 
   /** A key of this process that no session has: a put that etcd did late, after its removal. It has to go. */

@@ -40,8 +40,8 @@ export type SessionInput =
   | { readonly type: 'lease-lost' }
   /** The socket is gone, or on its way. */
   | { readonly type: 'close' }
-  /** The key is not ours, or not any more. */
-  | { readonly type: 'remove-done' }
+  /** The key was not ours at this revision, or is not any more. */
+  | { readonly type: 'remove-done', readonly revision: number }
   | { readonly type: 'remove-unknown' }
 
 export interface Step {
@@ -65,7 +65,7 @@ export function step (state: SessionState, input: SessionInput): Step {
     case 'put-unknown': return putUnknown(state)
     case 'lease-lost': return state.phase === 'registered' ? to(state, 'lost', true) : stay(state)
     case 'close': return state.phase === 'ended' || state.phase === 'leaving' ? stay(state) : to(state, 'leaving', true)
-    case 'remove-done': return state.phase === 'leaving' ? to(state, 'ended') : stay(state)
+    case 'remove-done': return removeDone(state, input.revision)
     case 'remove-unknown': return state.phase === 'leaving' ? to(state, 'leaving', true) : stay(state)
   }
 }
@@ -96,6 +96,12 @@ function putRefused (state: SessionState): Step {
 function putUnknown (state: SessionState): Step {
   if (state.phase === 'joining') return to(state, 'leaving', true)
   return state.phase === 'lost' ? to(state, 'lost', true) : stay(state)
+}
+
+function removeDone (state: SessionState, revision: number): Step {
+  if (state.phase !== 'leaving') return stay(state)
+  // A put that was given up was done after the removal, and the watch said so before the removal was answered.
+  return state.revision > revision ? to(state, 'leaving', true) : to(state, 'ended')
 }
 
 function to (state: SessionState, phase: Phase, work = false): Step {
