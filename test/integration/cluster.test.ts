@@ -18,7 +18,7 @@ const mysqlUrl = process.env['MYSQL_URL'] ?? ''
 if (mysqlUrl === '') throw new Error('MYSQL_URL is missing')
 t.setTimeout(300_000)
 
-async function start (t: Test) {
+async function startNodes (t: Test, names: readonly string[]) {
   const services = await startService(['etcd', 'redis', 'kafka'])
   t.teardown(() => services.stop())
   const run = `${process.pid.toString(36)}${Date.now().toString(36)}`
@@ -37,7 +37,12 @@ async function start (t: Test) {
   })
   t.teardown(() => within(world.close(), 'end', PATIENCE_MS))
   const nodes: Gateway[] = []
-  for (const name of ['node-a', 'node-b', 'node-c']) nodes.push(await world.startGateway(name))
+  for (const name of names) nodes.push(await world.startGateway(name))
+  return { world, outside, nodes, run }
+}
+
+async function start (t: Test) {
+  const { world, outside, nodes, run } = await startNodes(t, ['node-a', 'node-b', 'node-c'])
   const population = new Population({ world, outside, run, people: PEOPLE, groups: PEOPLE / 50, groupSize: 20, urls: () => nodes.map(({ url }) => url) })
   t.teardown(() => { population.close() })
   await population.open(PATIENCE_MS)
@@ -83,4 +88,14 @@ t.test('[GW-END-2] a node that is killed costs its clients some seconds and nobo
   const held = (await outside.kv.range(USERS, { prefix: true })).entries.map(({ value }) => value)
   t.equal(held.length, PEOPLE, 'everybody is registered')
   t.notOk(held.some((value) => value.includes('node-c')), 'nobody with the dead node')
+})
+
+t.test('a second node with the id of one that lives does not start, and says who has it', async (t) => {
+  const { world, nodes } = await startNodes(t, ['node-a'])
+  const [holder] = nodes as [Gateway]
+  await t.rejects(world.startGateway('node-a'), { message: new RegExp(`the node id node-a is taken by ${holder.grpc.replaceAll('.', '\\.')}`) })
+  t.equal((await fetch(`http://127.0.0.1:${holder.port}/readyz`)).status, 200, 'the first one serves on')
+  await world.kill(holder)
+  const heir = await world.startGateway('node-a')
+  t.equal(heir.nodeId, 'node-a', 'the id is free once its lease has expired')
 })
