@@ -33,6 +33,9 @@ export interface Verdict {
 }
 
 const TICK_MS = 20
+/** Messages that wait to be accepted; on a machine that cannot take more a second, fewer are written. */
+const MAX_WAITING = 2_000
+const SEND_TIMEOUT_MS = 120_000
 const PAGE = 200
 const CONNECT_AT_ONCE = 100
 
@@ -44,6 +47,7 @@ export class Population {
   /** By conversation: who is to see what, and the numbers that were accepted. */
   readonly #accepted = new Map<string, { readonly audience: readonly number[], readonly numbers: Map<number, string> }>()
   #sent: Array<Promise<void>> = []
+  #waiting = 0
   #attempts = 0
   #turn = 0
 
@@ -73,13 +77,16 @@ export class Population {
     await eventually(() => this.#missing() === 0, patienceMs)
   }
 
-  /** Writes so many messages a second until `during` is over; resolves when the last of them is accepted. Rejects where one was refused. */
-  async write (perSecond: number, during: Promise<unknown>): Promise<void> {
-    const started = performance.now()
+  /** Writes so many messages a second until `during` is over; resolves to their number when the last of them is accepted. Rejects where one was refused. */
+  async write (perSecond: number, during: Promise<unknown>): Promise<number> {
+    let last = performance.now()
+    let due = 0
     let count = 0
     const timer = setInterval(() => {
-      const due = Math.floor((performance.now() - started) * perSecond / 1000)
-      for (; count < due; count++) this.#next()
+      const now = performance.now()
+      due = Math.min(due + (now - last) * perSecond / 1000, perSecond)
+      last = now
+      for (; due >= 1 && this.#waiting < MAX_WAITING; due--, count++) this.#next()
     }, TICK_MS)
     try {
       await during
@@ -87,6 +94,7 @@ export class Population {
       clearInterval(timer)
     }
     await this.#settled()
+    return count
   }
 
   get isOpen (): boolean { return this.#people.every(({ client }) => client.state === 'open') }
@@ -139,7 +147,11 @@ export class Population {
     if (log === undefined) this.#accepted.set(conversation, log = { audience, numbers: new Map() })
     const { numbers } = log
     const { client, id } = this.#at(sender)
-    this.#sent.push(client.send(recipient, 'hi').then(({ sequenceNumber }) => { numbers.set(sequenceNumber, id) }))
+    this.#waiting++
+    const sent = client.send(recipient, 'hi').then(({ sequenceNumber }) => { numbers.set(sequenceNumber, id) }).finally(() => { this.#waiting-- })
+    // Told by `#settled`.
+    sent.catch(() => {})
+    this.#sent.push(sent)
   }
 
   async #settled (): Promise<void> {
@@ -179,6 +191,7 @@ export class Population {
         url: () => urls()[this.#attempts++ % urls().length] ?? 'ws://127.0.0.1:1/ws',
         token: () => world.auth.mint(id, 'phone').accessToken,
         WebSocket: WebSocket as unknown as SocketConstructor,
+        sendTimeoutMs: SEND_TIMEOUT_MS,
         history: async (peer, after) => (await outside.store.history(nameOf(peer), BigInt(after), PAGE)).map(messageOf),
         onMessage: ({ sequenceNumber }, peer) => {
           const numbers = shown.get(nameOf(peer)) ?? []

@@ -1,0 +1,55 @@
+/** Nodes as processes on real etcd, Redis and Kafka, and thousands of people who come back as the protocol asks. */
+import { pino } from 'pino'
+import type { Test } from 'tap'
+import { within } from '../../demo/client.ts'
+import type { Gateway } from '../../demo/gateway.ts'
+import type { Outside } from '../../demo/outside.ts'
+import { openReal } from '../../demo/outside-real.ts'
+import { MemoryMessageStore } from '../../demo/stores/memory-message-store.ts'
+import { World } from '../../demo/world.ts'
+import { systemClock } from '../../src/embedded/system-clock.ts'
+import { Population } from './population.ts'
+import { startService } from './services.ts'
+
+export const PEOPLE = 3_000
+export const PER_SECOND = 1_000
+export const PATIENCE_MS = 90_000
+const GROUP_SIZE = 20
+const GROUPS = 60
+const mysqlUrl = process.env['MYSQL_URL'] ?? ''
+if (mysqlUrl === '') throw new Error('MYSQL_URL is missing')
+
+export interface Nodes { readonly world: World, readonly outside: Outside, readonly nodes: Gateway[], readonly run: string }
+
+/** Starts them in their order; everything ends with the test. */
+export async function startNodes (t: Test, names: readonly string[]): Promise<Nodes> {
+  const services = await startService(['etcd', 'redis', 'kafka'])
+  t.teardown(() => services.stop())
+  const run = `${process.pid.toString(36)}${Date.now().toString(36)}`
+  const real = await openReal({ ...services.env, MYSQL_URL: mysqlUrl, KAFKA_GROUP_ID: `test-${run}` }, systemClock, pino({ level: 'silent' }))
+  // What is looked at is the gateways: a thousand commits a second are not their work.
+  const outside = { ...real, store: new MemoryMessageStore() }
+  const world = await World.start({
+    outside,
+    clock: systemClock,
+    logger: pino({ level: 'silent' }),
+    accessTokenTtlMs: 3_600_000,
+    refreshTokenTtlMs: 3_600_000,
+    httpPort: 0,
+    processes: true,
+    gatewayEnv: { REGISTRY_TTL: '10s', REGISTRY_RENEW_INTERVAL: '3s', DRAIN_TIMEOUT: '20s', HANDSHAKES_PER_IP: '0', MAX_PENDING_HANDSHAKES_PER_IP: '5000', LOG_LEVEL: 'warn' }
+  })
+  t.teardown(() => within(world.close(), 'end', PATIENCE_MS))
+  const nodes: Gateway[] = []
+  for (const name of names) nodes.push(await world.startGateway(name))
+  return { world, outside, nodes, run }
+}
+
+/** Three nodes with everybody connected. */
+export async function startPopulated (t: Test): Promise<Nodes & { readonly population: Population }> {
+  const { world, outside, nodes, run } = await startNodes(t, ['node-a', 'node-b', 'node-c'])
+  const population = new Population({ world, outside, run, people: PEOPLE, groups: GROUPS, groupSize: GROUP_SIZE, urls: () => nodes.map(({ url }) => url) })
+  t.teardown(() => { population.close() })
+  await population.open(PATIENCE_MS)
+  return { world, outside, nodes, run, population }
+}
