@@ -63,6 +63,9 @@ export const GAUGES = {
   degraded: { help: '1 where a dependency does not answer', labels: ['dependency'] },
   ready: { help: '1 while the node should get traffic' },
   draining: { help: '1 while the node drains' },
+  drain_remaining: { help: 'Connections that a drain has still to close' },
+  drain_closes_per_second: { help: 'Connections that a drain closes a second, now' },
+  connects_per_second: { help: 'Handshakes a second that this node can take, as it tells the others; 0 while it drains' },
   event_loop_delay_seconds: { help: 'Event-loop delay, mean of the last sample' },
   build_info: { help: 'Always 1', labels: ['version', 'node'] }
 } as const satisfies Record<string, MetricRow>

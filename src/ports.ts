@@ -285,6 +285,14 @@ export interface RegistryListener {
   onRevoked (userId: string, deviceId: string | undefined, beforeUnixMs: number): void
 }
 
+/** What the other nodes say of themselves. */
+export interface Room {
+  /** Handshakes a second that all of them together can take now; 0: there is nobody else. */
+  readonly connectsPerSecond: number
+  /** Nodes that drain as well, and share it. */
+  readonly draining: number
+}
+
 /** Where users are, in the cluster (etcd behind it). */
 export interface Registry {
   /** Before the upgrade: a linearizable read of the user's devices. Never rejects. */

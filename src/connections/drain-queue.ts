@@ -47,7 +47,9 @@ export class DrainQueue {
 
   /** Connections whose turn is still to come. */
   get waiting (): number { return this.#order.length - this.#turn }
-  get isEmpty (): boolean { return this.waiting === 0 && this.#settling.length === 0 }
+  /** Connections at their turn that are not closed yet. */
+  get settling (): number { return this.#settling.length }
+  get isEmpty (): boolean { return this.waiting === 0 && this.settling === 0 }
 
   /** Begins with these: those of idle users in front, so that the others have time to settle. */
   fill (connections: readonly Connection[]): void {
@@ -68,31 +70,43 @@ export class DrainQueue {
     for (; this.#told < until; this.#told++) this.#options.outbox.send(this.#order[this.#told] as Connection, this.#frame(), 'shutdown')
   }
 
-  /** Gives at most `count` connections their turn; nobody is closed before it was told. A busy one may settle until then, monotonic milliseconds. Returns how many had it. */
-  takeTurns (count: number, settleUntilMs: number): number {
+  /**
+   * Gives connections their turn: at most `turns`, of which `closes` may be closed at once; nobody is closed before it was
+   * told. A busy one may settle until then, monotonic milliseconds. Returns how many had their turn, and were closed.
+   */
+  takeTurns (turns: number, closes: number, settleUntilMs: number): { readonly taken: number, readonly closed: number } {
     const { target } = this.#options
-    let taken = 0
-    for (; taken < count && this.#turn < this.#told; this.#turn++) {
+    let [taken, closed] = [0, 0]
+    for (; taken < turns && this.#turn < this.#told; this.#turn++) {
       const connection = this.#order[this.#turn] as Connection
       if (isGone(connection)) continue
+      const busy = target.isBusy(connection)
+      if (!busy && closed >= closes) break
       taken++
       target.stopReading(connection)
-      if (target.isBusy(connection)) this.#settling.push({ connection, untilMs: settleUntilMs })
-      else target.close(connection)
+      if (busy) {
+        this.#settling.push({ connection, untilMs: settleUntilMs })
+      } else {
+        closed++
+        target.close(connection)
+      }
     }
-    return taken
+    return { taken, closed }
   }
 
-  /** Closes those at their turn that have settled, or had their time. */
-  closeSettled (): void {
+  /** Closes at most so many of those at their turn that have settled, or had their time. Returns how many. */
+  closeSettled (closes: number): number {
     const { target, clock } = this.#options
     const now = clock.monotonicMs()
+    let closed = 0
     this.#settling = this.#settling.filter(({ connection, untilMs }) => {
       if (isGone(connection)) return false
-      if (now < untilMs && target.isBusy(connection)) return true
+      if (closed >= closes || (now < untilMs && target.isBusy(connection))) return true
+      closed++
       target.close(connection)
       return false
     })
+    return closed
   }
 
   /** Ends: those whose turn had come are closed, the others are left alone. */

@@ -3,7 +3,8 @@
  * connections are closed one after the other over the time there is. At its turn a connection is no longer read, what it
  * sent and what waits for it settles, then it closes. Whoever is told that a close comes is served until it does.
  */
-import type { Logger, Timer } from '../ports.ts'
+import type { Logger, Meter, Room, Timer } from '../ports.ts'
+import { DrainPace, TICK_MS } from './drain-pace.ts'
 import { DrainQueue, SETTLE_MS, type DrainQueueOptions } from './drain-queue.ts'
 import type { Hub } from './hub.ts'
 
@@ -12,6 +13,8 @@ export type { DrainTarget } from './drain-queue.ts'
 export interface DrainOptions extends DrainQueueOptions {
   readonly hub: Hub
   readonly logger: Logger
+  readonly meter: Pick<Meter, 'source'>
+  readonly room: () => Room
   readonly health: { draining (): void, serving (): void }
 }
 
@@ -33,30 +36,29 @@ export interface DrainProgress {
   readonly total: number
   readonly closed: number
   readonly remaining: number
+  /** Connections closed a second, now. */
+  readonly closesPerSecond?: number
+  /** What the other nodes offer this one, a second; absent where there is nobody else. */
+  readonly offeredPerSecond?: number
   /** Unix milliseconds; absent while there is no drain. */
   readonly startedAt?: number
   readonly deadlineAt?: number
 }
 
-const TICK_MS = 50
 /** Of a long drain this much is left for the last acks, the close time-outs and the owner; of a short one a third. */
 const RESERVE_MS = 20_000
 const RESERVE_SHARE = 1 / 3
-/** Slower than this helps nobody: a node with few clients is done in a moment. */
-export const MIN_CLOSES_PER_SECOND = 100
 
 export class Drain {
   readonly #options: DrainOptions
   readonly #queue: DrainQueue
+  readonly #pace: DrainPace
   #phase: DrainPhase = 'off'
   #timer: Timer | undefined
   #startedAtMs = 0
   #startedAtUnixMs = 0
   #closingAtMs = 0
   #deadlineMs = 0
-  #tickedAtMs = 0
-  /** Fractions of a close that are saved up for the next tick. */
-  #credit = 0
   #total = 0
   #final = false
   #whenEmpty: Array<() => void> = []
@@ -64,6 +66,9 @@ export class Drain {
   constructor (options: DrainOptions) {
     this.#options = options
     this.#queue = new DrainQueue(options)
+    this.#pace = new DrainPace(options.room)
+    options.meter.source('drain_remaining', () => this.#phase === 'off' ? 0 : options.hub.connectionCount)
+    options.meter.source('drain_closes_per_second', () => this.#phase === 'closing' ? this.#pace.perSecond : 0)
   }
 
   /** Upgrades are to be refused with SERVER_SHUTDOWN. */
@@ -72,11 +77,14 @@ export class Drain {
   get progress (): DrainProgress {
     const remaining = this.#options.hub.connectionCount
     if (this.#phase === 'off') return { phase: 'off', total: 0, closed: 0, remaining }
+    const offered = this.#pace.offered
     return {
       phase: this.#phase,
       total: this.#total,
       closed: Math.max(0, this.#total - remaining),
       remaining,
+      closesPerSecond: this.#phase === 'closing' ? this.#pace.perSecond : 0,
+      ...(offered !== undefined && { offeredPerSecond: Math.round(offered) }),
       startedAt: this.#startedAtUnixMs,
       deadlineAt: Math.round(this.#startedAtUnixMs + this.#deadlineMs - this.#startedAtMs)
     }
@@ -134,8 +142,7 @@ export class Drain {
   #beginClosing (): void {
     this.#phase = 'closing'
     this.#total = 0
-    this.#credit = 0
-    this.#tickedAtMs = this.#options.clock.monotonicMs()
+    this.#pace.begin(this.#options.clock.monotonicMs())
     this.#tick()
   }
 
@@ -148,12 +155,7 @@ export class Drain {
       this.#queue.fill(hub.all)
     }
     this.#queue.tell()
-    this.#queue.closeSettled()
-    // A stall of the loop is not made up for in one go: the rate that was promised stands.
-    this.#credit += this.#closesPerMs(now) * Math.min(now - this.#tickedAtMs, 2 * TICK_MS)
-    this.#tickedAtMs = now
-    this.#credit -= this.#queue.takeTurns(Math.floor(this.#credit), Math.min(now + SETTLE_MS, this.#deadlineMs - this.#reserveMs / 2))
-    if (this.#queue.waiting === 0) this.#credit = 0
+    this.#close(now)
     if (hub.connectionCount === 0) {
       this.#end()
       return
@@ -161,10 +163,20 @@ export class Drain {
     this.#timer = clock.setTimer(() => { this.#tick() }, TICK_MS)
   }
 
-  /** What is left to close over what is left of the window. */
-  #closesPerMs (now: number): number {
-    const leftMs = this.#deadlineMs - this.#reserveMs - now
-    return Math.max(MIN_CLOSES_PER_SECOND / 1000, this.#queue.waiting / Math.max(leftMs, TICK_MS))
+  /** As many as the pace allows: first those that have settled, then those whose turn comes. */
+  #close (now: number): void {
+    const queue = this.#queue
+    const pace = this.#pace
+    const settledByMs = this.#deadlineMs - this.#reserveMs / 2
+    const isPressed = pace.tick(now, {
+      waiting: queue.waiting, settling: queue.settling, turnsLeftMs: this.#deadlineMs - this.#reserveMs - now, closesLeftMs: settledByMs - now
+    })
+    if (isPressed) {
+      this.#options.logger.warn({ closesPerSecond: pace.perSecond, offered: pace.offered, waiting: queue.waiting }, 'the deadline asks for more closes than the other nodes can take: give the drain more time, or add nodes')
+    }
+    pace.spend(0, queue.closeSettled(pace.closes))
+    const { taken, closed } = queue.takeTurns(pace.turns, pace.closes, Math.min(now + SETTLE_MS, settledByMs))
+    pace.spend(taken, closed)
   }
 
   get #reserveMs (): number {

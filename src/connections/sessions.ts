@@ -109,6 +109,9 @@ export class Sessions implements RegistryListener {
     }
   }
 
+  /** Sockets that were accepted since the start. */
+  get accepted (): number { return this.#serial }
+
   idOf (connection: Connection): string {
     return connectionId(this.#options.startId, connection.serial)
   }

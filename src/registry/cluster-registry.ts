@@ -3,7 +3,7 @@
  * watch on `/registry/` says what others do, and what breaks is mended without closing a socket for it.
  */
 import { GatewayError } from '../errors.ts'
-import type { Admission, Clock, KvStore, Logger, Meter, Registry, RegistryListener, RegistryVerdict, Routes, SessionRef } from '../ports.ts'
+import type { Admission, Clock, KvStore, Logger, Meter, Registry, RegistryListener, RegistryVerdict, Room, Routes, SessionRef } from '../ports.ts'
 import { Batcher } from './batcher.ts'
 import type { Outcome } from './enrolment.ts'
 import { Feed } from './feed.ts'
@@ -72,7 +72,7 @@ export class ClusterRegistry implements Registry {
     this.#revocations = new Revocations(meter, (userId, deviceId, before) => this.#listener?.onRevoked(userId, deviceId, before))
     const cache = new RouteCache({ clock: options.clock, maxEntries: options.routeCacheEntries, ttlMs: options.cacheTtlMs })
     this.#locator = new Locator({ batcher, cache, meter, timeoutMs })
-    this.#nodes = new NodeDirectory({ batcher, timeoutMs })
+    this.#nodes = new NodeDirectory({ nodeId: options.nodeId, batcher, timeoutMs })
     this.#nodeKey = new NodeKey({ ...options, batcher, leases, timeoutMs: registrationTimeoutMs })
     const feed = new Feed({
       meter, nodeId: options.nodeId, registrations: this.#registrations, routes: cache, revocations: this.#revocations, nodes: this.#nodes, nodeKey: this.#nodeKey
@@ -139,6 +139,14 @@ export class ClusterRegistry implements Registry {
   /** Rejects with SERVICE_UNAVAILABLE where nothing is known and etcd does not answer. */
   async nodeAddress (nodeId: string): Promise<string | undefined> {
     return await this.#nodes.address(nodeId)
+  }
+
+  /** What the other nodes can take, as they announced it. */
+  get room (): Room { return this.#nodes.room }
+
+  /** Tells the other nodes how many handshakes a second this one can take; 0: none. */
+  announce (connectsPerSecond: number): void {
+    this.#nodeKey.announce(connectsPerSecond)
   }
 
   isRevoked (userId: string, deviceId: string | undefined, issuedAtUnixMs: number | undefined): boolean {

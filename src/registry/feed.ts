@@ -2,7 +2,7 @@
 import type { KvEntry, KvEvent, Meter } from '../ports.ts'
 import type { NodeDirectory } from './node-directory.ts'
 import type { NodeKey } from './node-key.ts'
-import { NODES, parseKey, parseNode, parseRevoked, parseRoute, REVOKED, USERS, type ParsedKey } from './records.ts'
+import { NODES, parseKey, parseNode, parseRevoked, parseRoute, REVOKED, USERS, type NodeRecord, type ParsedKey } from './records.ts'
 import type { Registrations } from './registrations.ts'
 import type { Revocations } from './revocations.ts'
 import type { RouteCache } from './route-cache.ts'
@@ -72,8 +72,8 @@ export class Feed implements WatchSink {
           break
         }
         case 'node': {
-          const address = this.#address(value)
-          if (address !== undefined) nodes.onSnapshotEntry(owner.nodeId, address)
+          const record = this.#node(value)
+          if (record !== undefined) nodes.onSnapshotEntry(owner.nodeId, record)
           if (owner.nodeId !== nodeId) break
           this.#sawNodeKey = true
           nodeKey.onPut(value, modRevision)
@@ -108,9 +108,9 @@ export class Feed implements WatchSink {
         return
       }
       case 'node': {
-        const address = this.#address(value)
-        if (address === undefined) nodes.onDelete(owner.nodeId)
-        else nodes.onPut(owner.nodeId, address)
+        const record = this.#node(value)
+        if (record === undefined) nodes.onDelete(owner.nodeId)
+        else nodes.onPut(owner.nodeId, record)
         if (owner.nodeId === nodeId) nodeKey.onPut(value, revision)
       }
     }
@@ -138,10 +138,10 @@ export class Feed implements WatchSink {
     return record?.before ?? 0
   }
 
-  #address (value: string): string | undefined {
+  #node (value: string): NodeRecord | undefined {
     const record = parseNode(value)
     if (record === undefined) this.#bad('node')
-    return record?.grpc
+    return record
   }
 
   #bad (kind: string): void {

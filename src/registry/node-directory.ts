@@ -1,8 +1,10 @@
-/** The addresses of the nodes, as the watch tells them; what it does not know is asked of etcd once. */
+/** The nodes, as the watch tells them; an address that it does not know is asked of etcd once. */
+import type { Room } from '../ports.ts'
 import type { Batcher } from './batcher.ts'
-import { nodeKey, parseNode } from './records.ts'
+import { nodeKey, parseNode, type NodeRecord } from './records.ts'
 
 export interface NodeDirectoryOptions {
+  readonly nodeId: string
   readonly batcher: Batcher
   /** How long etcd's answer is waited for, in milliseconds. */
   readonly timeoutMs: number
@@ -10,8 +12,8 @@ export interface NodeDirectoryOptions {
 
 export class NodeDirectory {
   readonly #options: NodeDirectoryOptions
-  #nodes = new Map<string, string>()
-  #snapshot: Map<string, string> | undefined
+  #nodes = new Map<string, NodeRecord>()
+  #snapshot: Map<string, NodeRecord> | undefined
   #live = false
   /** Reads under way, which later callers share. */
   readonly #reads = new Map<string, Promise<string | undefined>>()
@@ -22,7 +24,7 @@ export class NodeDirectory {
 
   /** undefined: there is no such node. Rejects with SERVICE_UNAVAILABLE where nothing is known and etcd does not answer. */
   async address (nodeId: string): Promise<string | undefined> {
-    const known = this.#nodes.get(nodeId)
+    const known = this.#nodes.get(nodeId)?.grpc
     if (known !== undefined && this.#live) return known
     try {
       let read = this.#reads.get(nodeId)
@@ -32,6 +34,17 @@ export class NodeDirectory {
       if (known === undefined) throw error
       return known
     }
+  }
+
+  /** What the nodes beside this one take, and how many of them take nobody. */
+  get room (): Room {
+    let [connectsPerSecond, draining] = [0, 0]
+    for (const [nodeId, { connects_per_s: connects }] of this.#nodes) {
+      if (nodeId === this.#options.nodeId) continue
+      connectsPerSecond += connects
+      if (connects === 0) draining++
+    }
+    return { connectsPerSecond, draining }
   }
 
   async #read (nodeId: string): Promise<string | undefined> {
@@ -45,8 +58,8 @@ export class NodeDirectory {
     this.#live = live
   }
 
-  onPut (nodeId: string, address: string): void {
-    this.#nodes.set(nodeId, address)
+  onPut (nodeId: string, record: NodeRecord): void {
+    this.#nodes.set(nodeId, record)
   }
 
   onDelete (nodeId: string): void {
@@ -57,8 +70,8 @@ export class NodeDirectory {
     this.#snapshot = new Map()
   }
 
-  onSnapshotEntry (nodeId: string, address: string): void {
-    this.#snapshot?.set(nodeId, address)
+  onSnapshotEntry (nodeId: string, record: NodeRecord): void {
+    this.#snapshot?.set(nodeId, record)
   }
 
   onSnapshotEnd (): void {

@@ -6,7 +6,7 @@ import { KvRejectedError } from '../ports.ts'
 import type { Clock, KvOperation, Logger, Timer } from '../ports.ts'
 import type { Batcher } from './batcher.ts'
 import type { Lease, LeaseHolder, LeasePool } from './lease-pool.ts'
-import { encodeNode, nodeKey, parseNode } from './records.ts'
+import { encodeNode, MIN_CONNECTS_PER_SECOND, nodeKey, parseNode } from './records.ts'
 import { pause } from './wait.ts'
 
 export interface NodeKeyOptions {
@@ -24,8 +24,8 @@ export interface NodeKeyOptions {
 const RETRY_MS = 1_000
 /** How long the start waits for an etcd that does not answer. */
 const START_TIMEOUT_MS = 10_000
-/** Handshakes a second that every node can take. */
-const CONNECTS_PER_SECOND = 50
+/** Smaller changes of what a node can take are not worth a write. */
+const NEWS_SHARE = 0.25
 /** etcd looks for expired leases twice a second. */
 const EXPIRY_DELAY_MS = 1_000
 
@@ -43,6 +43,9 @@ export class NodeKey implements LeaseHolder {
   readonly #key: string
   #address = ''
   #value = ''
+  #connectsPerSecond = MIN_CONNECTS_PER_SECOND
+  /** What our latest put says. */
+  #announced = 0
   #held = false
   #everHeld = false
   /** Of our latest put; news of earlier revisions is old. */
@@ -84,6 +87,13 @@ export class NodeKey implements LeaseHolder {
       }
       await pause(clock, Math.min(RETRY_MS, ttlMs / 2))
     }
+  }
+
+  /** Handshakes a second that this node can take, 0 for none: put where that is news to the others. */
+  announce (connectsPerSecond: number): void {
+    this.#connectsPerSecond = connectsPerSecond
+    const isNews = Math.abs(connectsPerSecond - this.#announced) > this.#announced * NEWS_SHARE
+    if (this.#held && isNews) this.#repair()
   }
 
   /** The watch has seen the key put. */
@@ -145,7 +155,8 @@ export class NodeKey implements LeaseHolder {
     const mayTakeOver = !this.#everHeld
     try {
       const lease = await leases.acquire(this)
-      this.#value = encodeNode({ grpc: this.#address, version, at: clock.unixMs(), start: startId, connects_per_s: CONNECTS_PER_SECOND })
+      this.#announced = this.#connectsPerSecond
+      this.#value = encodeNode({ grpc: this.#address, version, at: clock.unixMs(), start: startId, connects_per_s: this.#announced })
       const put = (condition: KvOperation['when'][number]): KvOperation => ({
         when: [condition], then: { put: this.#key, value: this.#value, leaseId: lease.id }, otherwise: { read: this.#key }
       })

@@ -9,6 +9,9 @@ export const USERS = '/registry/users/'
 export const NODES = '/registry/nodes/'
 export const REVOKED = '/registry/revoked/'
 
+/** Handshakes a second that every node which takes clients can take, until it has measured more. */
+export const MIN_CONNECTS_PER_SECOND = 50
+
 /** A value longer than this was not written by a gateway. */
 const MAX_VALUE_CHARACTERS = 2_048
 
@@ -101,7 +104,7 @@ export function parseNode (value: string): NodeRecord | undefined {
     version: isText(version) ? version : '',
     at: isTime(at) ? at : 0,
     start: isText(start) ? start : '',
-    connects_per_s: isTime(connects) ? connects : 0
+    connects_per_s: isTime(connects) ? connects : MIN_CONNECTS_PER_SECOND
   }
 }
 

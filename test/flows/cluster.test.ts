@@ -168,7 +168,10 @@ t.test('a route that is out of date costs one read of the registry, not the push
 t.test('[GW-END-1] a node that drains hands its clients to the others; a push meanwhile finds each device once', async (t) => {
   const { a, b, c } = await cluster(t)
   const [ann, bob] = [await a.connect('ann'), await a.connect('bob')]
+  const room = b.app.registry.room
   const drained = a.app.drain.start({ delayMs: 0, timeoutMs: 3_000 })
+  await eventually(() => b.app.registry.room.draining === 1, TAKEOVER_MS)
+  t.equal(b.app.registry.room.connectsPerSecond, room.connectsPerSecond - 50, 'it takes nobody any more')
   t.match(await Promise.all([ann.closed(), bob.closed()]), [{ code: 1012 }, { code: 1012 }])
   await drained
   await eventually(() => a.store.range('/registry/users/', { prefix: true }).entries.length === 0, 1_000)

@@ -27,6 +27,8 @@ async function app (t: Test, token?: string) {
     hub,
     clock,
     logger: new FakeLogger(),
+    meter: main.meter,
+    room: () => ({ connectsPerSecond: 0, draining: 0 }),
     health: main.health,
     random: () => 0,
     outbox: { send: () => 'queued' },

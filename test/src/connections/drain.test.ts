@@ -1,10 +1,12 @@
 import fc from 'fast-check'
 import t from 'tap'
 import type { Connection } from '../../../src/connections/connection.ts'
-import { Drain, MIN_CLOSES_PER_SECOND, type DrainTimes } from '../../../src/connections/drain.ts'
+import { Drain, type DrainTimes } from '../../../src/connections/drain.ts'
+import { MIN_CLOSES_PER_SECOND } from '../../../src/connections/drain-pace.ts'
 import { Hub } from '../../../src/connections/hub.ts'
 import { connect } from '../../helpers/connections.ts'
-import { FakeLogger } from '../../helpers/fakes.ts'
+import type { Room } from '../../../src/ports.ts'
+import { FakeLogger, FakeMeter } from '../../helpers/fakes.ts'
 import { ManualClock } from '../../helpers/manual-clock.ts'
 
 function world (random: () => number = Math.random) {
@@ -15,6 +17,10 @@ function world (random: () => number = Math.random) {
   const told = new Map<Connection, { at: number, waitMs: number, frame: Buffer }>()
   const closes: Array<{ at: number, connection: Connection }> = []
   const phases: string[] = []
+  const meter = new FakeMeter()
+  const logger = new FakeLogger()
+  /** What the other nodes take. */
+  const others: { room: Room } = { room: { connectsPerSecond: 0, draining: 0 } }
   /** How much later than asked timers fire: a loop that stalls. */
   const stall = { ms: 0 }
   const drain = new Drain({
@@ -26,7 +32,9 @@ function world (random: () => number = Math.random) {
       clearTimer: (timer) => { clock.clearTimer(timer) }
     },
     random,
-    logger: new FakeLogger(),
+    logger,
+    meter,
+    room: () => others.room,
     health: { draining: () => { phases.push('draining') }, serving: () => { phases.push('serving') } },
     outbox: {
       send: (connection, frame, type) => {
@@ -53,7 +61,7 @@ function world (random: () => number = Math.random) {
     drain.start(times).then(() => { state.done = true }, t.threw)
     return state
   }
-  return { clock, stall, hub, busy, stopped, told, closes, phases, drain, start, add: (count: number, prefix = 'user') => Array.from({ length: count }, (_, at) => connect(hub, `${prefix}-${at}`).connection), startedAt }
+  return { clock, meter, logger, others, stall, hub, busy, stopped, told, closes, phases, drain, start, add: (count: number, prefix = 'user') => Array.from({ length: count }, (_, at) => connect(hub, `${prefix}-${at}`).connection), startedAt }
 }
 
 /** The most closes in any window of a second. */
@@ -100,6 +108,51 @@ t.test('[GW-END-1] closes are spread over the window and their rate never passes
     t.ok(peakPerSecond(closes) <= count / windowS * 1.1 + 2, `${peakPerSecond(closes)} closes in a second`)
     t.ok([...told.values()].every(({ at }) => at - startedAt <= count / 2000 * 50), 'all are told in the beginning')
   }
+})
+
+t.test('[GW-END-1] the others get as many as they said they can take, from each that drains its share', async (t) => {
+  const { start, add, clock, closes, others, drain, meter, logger } = world()
+  others.room = { connectsPerSecond: 900, draining: 2 }
+  add(3000)
+  const state = start({ delayMs: 0, timeoutMs: 90_000 })
+  await clock.run(5_000)
+  t.match(drain.progress, { phase: 'closing', closesPerSecond: 300, offeredPerSecond: 300, remaining: 3000 - closes.length })
+  t.match([...meter.gauges].filter(([name]) => name.startsWith('drain_')).map(([name, read]) => [name, read()]), [['drain_remaining', 3000 - closes.length], ['drain_closes_per_second', 300]])
+  t.equal(peakPerSecond(closes), 300)
+  // One of the two has ended: what it takes no more is ours. Then another is back with all it can take.
+  others.room = { connectsPerSecond: 900, draining: 1 }
+  await clock.run(1_000)
+  t.equal(drain.progress.closesPerSecond, 450)
+  await clock.run(10_000)
+  t.ok(state.done, 'sooner than the deadline: they have room')
+  t.ok(peakPerSecond(closes) <= 450)
+  t.same([...meter.gauges].filter(([name]) => name.startsWith('drain_')).map(([, read]) => read()), [0, 0])
+  t.notOk(logger.lines.some(({ level }) => level === 'warn'))
+})
+
+t.test('[GW-END-1] where the others take less than the deadline asks for, the deadline holds, evenly, and it is said once', async (t) => {
+  const { start, add, clock, closes, others, logger } = world()
+  others.room = { connectsPerSecond: 50, draining: 0 }
+  add(10_000)
+  const state = start({ delayMs: 0, timeoutMs: 30_000 })
+  await clock.run(20_500)
+  t.ok(state.done)
+  t.ok(peakPerSecond(closes) <= 10_000 / 20 * 1.1 + 2, 'no faster than needed')
+  t.match(logger.lines.filter(({ level }) => level === 'warn'), [{ facts: { closesPerSecond: 500, offered: 50 } }])
+})
+
+t.test('[GW-END-1] many that settle at the same moment are not closed at once', async (t) => {
+  const { start, add, clock, closes, busy, others } = world()
+  others.room = { connectsPerSecond: 200, draining: 0 }
+  for (const connection of add(1500)) busy.add(connection)
+  const state = start({ delayMs: 0, timeoutMs: 60_000 })
+  await clock.run(4_500)
+  t.equal(closes.length, 0)
+  busy.clear()
+  await clock.run(10_000)
+  t.ok(state.done)
+  t.equal(closes.length, 1500)
+  t.ok(peakPerSecond(closes) <= 220, `${peakPerSecond(closes)} closes in a second`)
 })
 
 t.test('[GW-END-1] a stall of the loop is not made up for by a burst', async (t) => {

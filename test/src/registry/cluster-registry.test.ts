@@ -391,6 +391,34 @@ t.test('the node key says how a node is reached, and others follow it', async (t
   await t.rejects(world.done(a.registry.nodeAddress('c')), NO_ANSWER)
 })
 
+t.test('[GW-END-1] what a node can take is told to the others, where it is news', async (t) => {
+  const { world, a, b } = await worldOf('a', 'b', 'c')
+  const revision = (): number => world.store.range(nodeKey('a')).entries[0]?.modRevision ?? 0
+  t.strictSame(b.registry.room, { connectsPerSecond: 100, draining: 0 })
+  a.registry.announce(400)
+  await world.clock.run(100)
+  t.strictSame(b.registry.room, { connectsPerSecond: 450, draining: 0 })
+  const told = revision()
+  a.registry.announce(480)
+  await world.clock.run(100)
+  t.equal(revision(), told, 'a fifth more is no news')
+  a.registry.announce(0)
+  await world.clock.run(100)
+  t.strictSame(b.registry.room, { connectsPerSecond: 50, draining: 1 })
+  t.strictSame(a.registry.room, { connectsPerSecond: 100, draining: 0 }, 'of the others')
+  // What was announced while etcd was away is put once the key is written again.
+  a.kv.cut()
+  a.registry.announce(900)
+  await settle()
+  a.kv.heal()
+  await world.clock.run(3_000)
+  await world.clock.run(100)
+  t.match(b.registry.room, { connectsPerSecond: 950 })
+  await world.put(nodeKey('d'), '{"grpc":"older.example:1"}')
+  await settle()
+  t.match(b.registry.room, { connectsPerSecond: 1000 }, 'one that does not say takes what every node does')
+})
+
 t.test('a restart under the same address takes its key over; another node is refused until the TTL has passed, and told who has it', async (t) => {
   const world = new RegistryWorld()
   const first = await world.started('a')
