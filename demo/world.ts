@@ -119,21 +119,25 @@ export class World {
     return `http://127.0.0.1:${portOf(this.#http)}`
   }
 
-  /** One more node; ports 0 are free ones. Rejects where a port is taken. */
-  async startGateway (nodeId: string, ports: { readonly ws: number, readonly grpc: number } = { ws: 0, grpc: 0 }): Promise<Gateway> {
-    const { outside, clock, logger, gatewayEnv, processes } = this.#options
+  /** What any gateway in this world is started with. */
+  get gatewayEnv (): Readonly<Record<string, string>> {
     if (this.#hosts === undefined) throw new Error('the services do not listen')
     const [auth, im, user] = this.#hosts
-    const { directory } = this
-    const env = {
-      ...outside.env,
-      ...gatewayEnv,
+    return {
+      ...this.#options.outside.env,
+      ...this.#options.gatewayEnv,
       GRPC_AUTH_TOKEN: this.bearer,
       JWT_SECRET: this.#secret,
       AUTH_SERVICE_ADDR: auth.address,
       IM_SERVICE_ADDR: im.address,
       USER_SERVICE_ADDR: user.address
     }
+  }
+
+  /** One more node; ports 0 are free ones. Rejects where a port is taken. */
+  async startGateway (nodeId: string, ports: { readonly ws: number, readonly grpc: number } = { ws: 0, grpc: 0 }): Promise<Gateway> {
+    const { outside, clock, logger, processes } = this.#options
+    const { directory, gatewayEnv: env } = this
     const gateway = processes
       ? await startGatewayProcess({ nodeId, env, directory })
       : await startGateway({ nodeId, ports, env, adapters: outside.adapters(), directory, clock, logger })

@@ -15,7 +15,7 @@ declare module 'fastify' {
 export interface AdminOptions {
   readonly host: string
   readonly port: number
-  /** Adds the routes; `health` and `metrics` are decorated as on the main server. */
+  /** Adds the routes. */
   readonly routes: (admin: FastifyInstance) => void | Promise<void>
 }
 
@@ -34,8 +34,6 @@ export default fp<AdminOptions>(async function admin (fastify, options) {
     forceCloseConnections: true
   })
   server.server.maxConnections = MAX_CONNECTIONS
-  server.decorate('health', fastify.health)
-  server.decorate('metrics', fastify.metrics)
   await options.routes(server)
 
   fastify.decorate('admin', {
@@ -45,4 +43,4 @@ export default fp<AdminOptions>(async function admin (fastify, options) {
     await server.listen({ host: options.host, port: options.port })
   })
   fastify.addHook('onClose', async () => { await server.close() })
-}, { name: 'admin', fastify: '5.x', dependencies: ['metrics', 'health'] })
+}, { name: 'admin', fastify: '5.x' })

@@ -1,17 +1,19 @@
 /** Owns the metrics: a registry of its own over the store that the gateway counts in; decorates `meter` and `metrics`. */
 import fp from 'fastify-plugin'
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client'
-import { COUNTERS, GAUGES, HISTOGRAMS, type CounterName, type GaugeName, type HistogramName, type MetricRow } from '../src/metrics.ts'
+import { COUNTERS, GAUGES, HISTOGRAMS, PRIMARY_METRICS, type CounterName, type GaugeName, type HistogramName, type MetricRow } from '../src/metrics.ts'
 import { MetricStore, type Sample } from '../src/metric-store.ts'
 import type { Meter } from '../src/ports.ts'
+import type { MetricFamily } from '../src/workers/merge.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
     meter: Meter
     metrics: {
-      readonly contentType: string
       /** All metrics in the Prometheus text format. */
       expose (): Promise<string>
+      /** The same before it is text, to be merged with others. */
+      families (): Promise<MetricFamily[]>
     }
   }
 }
@@ -20,6 +22,10 @@ export interface MetricsOptions {
   readonly version: string
   /** Whether metrics of the process and of Node are exposed as well. */
   readonly processMetrics: boolean
+  /** Which of several processes this is; a label on every line. */
+  readonly worker?: string | undefined
+  /** The primary of several processes has metrics of its own, and none of a node. */
+  readonly isPrimary?: boolean
 }
 
 const PREFIX = 'im_gateway_'
@@ -27,6 +33,10 @@ const PREFIX = 'im_gateway_'
 export default fp<MetricsOptions>(async function metrics (fastify, options) {
   const registry = new Registry()
   const store = new MetricStore()
+  const rows = (table: Readonly<Record<string, MetricRow>>): Array<[string, MetricRow]> => {
+    return Object.entries(table).filter(([name]) => PRIMARY_METRICS.includes(name) === (options.isPrimary ?? false))
+  }
+  if (options.worker !== undefined) registry.setDefaultLabels({ worker: options.worker })
   for (const [name, row] of rows(COUNTERS)) expose(new Counter(shape(name, row, registry)), () => store.counterSamples(name as CounterName))
   for (const [name, row] of rows(GAUGES)) expose(new Gauge(shape(name, row, registry)), () => store.gaugeSamples(name as GaugeName))
   for (const [name, row] of rows(HISTOGRAMS)) expose(new Histogram(shape(name, row, registry)), () => store.histogramSamples(name as HistogramName))
@@ -34,13 +44,12 @@ export default fp<MetricsOptions>(async function metrics (fastify, options) {
   if (options.processMetrics) collectDefaultMetrics({ register: registry })
 
   fastify.decorate('meter', store)
-  fastify.decorate('metrics', { contentType: registry.contentType, expose: async () => registry.metrics() })
+  fastify.decorate('metrics', {
+    expose: async () => await registry.metrics(),
+    families: async () => await registry.getMetricsAsJSON() as unknown as MetricFamily[]
+  })
   fastify.addHook('onClose', async () => { registry.clear() })
 }, { name: 'metrics', fastify: '5.x' })
-
-function rows (table: Readonly<Record<string, MetricRow>>): Array<[string, MetricRow]> {
-  return Object.entries(table)
-}
 
 function shape (name: string, row: MetricRow, registry: Registry): { name: string, help: string, labelNames: readonly string[], registers: Registry[] } {
   return { name: PREFIX + name, help: row.help, labelNames: row.labels ?? [], registers: [registry] }

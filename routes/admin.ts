@@ -2,16 +2,11 @@
 import fp from 'fastify-plugin'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { isLoopback } from '../src/config/addresses.ts'
-import type { Connection } from '../src/connections/connection.ts'
-import type { Drain, DrainTimes } from '../src/connections/drain.ts'
-import type { Hub } from '../src/connections/hub.ts'
+import type { ConnectionQuery, Operations } from '../src/operations.ts'
 import { SharedSecret } from '../src/secrets.ts'
 
 export interface AdminRoutesOptions {
-  readonly drain: Drain
-  readonly times: DrainTimes
-  readonly hub: Hub
-  readonly idOf: (connection: Connection) => string
+  readonly operations: Operations
   /** Bearer token that is asked for; undefined: whoever reaches the loopback address may. */
   readonly token: string | undefined
 }
@@ -26,9 +21,8 @@ const CONNECTIONS_QUERY = {
     limit: { type: 'integer', minimum: 1, maximum: MAX_LISTED, default: 100 }
   }
 } as const
-interface ConnectionsQuery { readonly user?: string, readonly device?: string, readonly limit: number }
 
-export default fp<AdminRoutesOptions>(async function adminRoutes (fastify, { drain, times, hub, idOf, token }) {
+export default fp<AdminRoutesOptions>(async function adminRoutes (fastify, { operations, token }) {
   const secret = token === undefined ? undefined : new SharedSecret(token)
 
   const onRequest = async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply | undefined> => {
@@ -38,43 +32,18 @@ export default fp<AdminRoutesOptions>(async function adminRoutes (fastify, { dra
     return reply.code(401).header('www-authenticate', 'Bearer').send({ error: 'the admin token is required' })
   }
 
-  fastify.get('/drain', { onRequest }, async () => drain.progress)
+  fastify.get('/drain', { onRequest }, async () => await operations.drain())
 
-  fastify.post('/drain', { onRequest }, async (request, reply) => {
-    drain.start(times).catch((error: unknown) => { request.log.error({ err: error }, 'drain failed') })
-    return reply.code(202).send(drain.progress)
-  })
+  fastify.post('/drain', { onRequest }, async (_request, reply) => reply.code(202).send(await operations.startDrain()))
 
   fastify.delete('/drain', { onRequest }, async (_request, reply) => {
-    // The process is ending: there is nothing to go back to.
-    if (!drain.cancel()) reply.code(409)
-    return drain.progress
+    const { cancelled, progress } = await operations.cancelDrain()
+    if (!cancelled) reply.code(409)
+    return progress
   })
 
-  fastify.get<{ Querystring: ConnectionsQuery }>('/connections', { onRequest, schema: { querystring: CONNECTIONS_QUERY } }, async (request) => {
-    const { user, device, limit } = request.query
-    const candidates = user === undefined ? hub.all : hub.user(user)?.connections ?? []
-    const listed: object[] = []
-    for (const connection of candidates) {
-      if (device !== undefined && connection.deviceId !== device) continue
-      if (listed.push(describe(connection, idOf)) >= limit) break
-    }
-    return { total: hub.connectionCount, listed: listed.length, connections: listed }
-  })
+  fastify.get<{ Querystring: ConnectionQuery }>('/connections', { onRequest, schema: { querystring: CONNECTIONS_QUERY } }, async (request) => await operations.connections(request.query))
 }, { name: 'admin-routes', fastify: '5.x' })
-
-function describe (connection: Connection, idOf: (connection: Connection) => string): object {
-  return {
-    connection_id: idOf(connection),
-    user_id: connection.user.userId,
-    device_id: connection.deviceId,
-    state: connection.state,
-    opened_at: connection.openedAtUnixMs,
-    token_expires_at: connection.tokenExpiresAtMs,
-    queued_bytes: connection.queuedBytes + connection.stalledBytes,
-    paused: connection.paused
-  }
-}
 
 /** A page in a browser on this machine can reach loopback too, under a name of its own: it shows by Origin or Host. */
 function isLocalTool (request: FastifyRequest): boolean {

@@ -27,6 +27,7 @@ import type { Config } from './config.ts'
 import { Presence } from './delivery/presence.ts'
 import { Push } from './delivery/push.ts'
 import { systemClock } from './embedded/system-clock.ts'
+import { NodeOperations, type Operations, type Status } from './operations.ts'
 import type { Clock, Dependency, GroupBus, KvStore, SharedCache } from './ports.ts'
 
 /** Ready adapters instead of those that the configuration names: for the demo and for tests. */
@@ -37,6 +38,8 @@ export interface Overrides {
   readonly sharedCache?: SharedCache | null
   readonly clock?: Clock
   readonly logger?: FastifyBaseLogger
+  /** What `/readyz` and `/metrics` tell instead of this node's own: that of all workers. */
+  readonly status?: Status
 }
 
 const WS_PATH = '/ws'
@@ -62,7 +65,7 @@ interface Node { readonly clock: Clock, readonly startId: string, readonly rando
 async function assemble (app: FastifyInstance, config: Config, overrides: Overrides, { clock, startId, random }: Node): Promise<void> {
   const { nodeId, version } = config.node
   const logger = app.log
-  await app.register(metrics, { version, processMetrics: true })
+  await app.register(metrics, { version, processMetrics: true, worker: config.workers.index?.toString() })
   const { meter } = app
   await app.register(health, {
     clock,
@@ -135,8 +138,9 @@ async function assemble (app: FastifyInstance, config: Config, overrides: Overri
     presence: new Presence({ ...outside, disconnect: (connection) => { sessions.close(connection, 'disconnected') } })
   })
 
-  await app.register(healthRoutes)
-  await app.register(metricsRoute)
+  const status = overrides.status ?? { health: async () => app.health.report(), metrics: app.metrics.expose }
+  await app.register(healthRoutes, { status })
+  await app.register(metricsRoute, { status })
   await app.register(wsRoute, {
     clock,
     path: WS_PATH,
@@ -149,21 +153,26 @@ async function assemble (app: FastifyInstance, config: Config, overrides: Overri
     },
     onAccepted: () => { app.groupBus.firstClientAt(clock.unixMs()) }
   })
-  if (config.admin !== undefined) await addAdmin(app, config, config.admin)
+  if (config.admin !== undefined) await addAdmin(app, config, config.admin, status)
   // The address that others call is known once the gRPC server listens.
   await app.registry.start(config.grpc.advertiseAddr.replace(/:0$/, `:${app.pushServer.port}`))
   board.waitForBus(app.groupBus.ready, config.kafka.readyTimeoutMs)
 }
 
-async function addAdmin (app: FastifyInstance, config: Config, { host, port, token }: NonNullable<Config['admin']>): Promise<void> {
-  const { drain, gateway } = app
+/** What operators ask of this node. */
+export function operationsOf (app: FastifyInstance, config: Config): Operations {
+  const { hub, sessions } = app.gateway
+  return new NodeOperations({ nodeId: config.node.nodeId, drain: app.drain, times: config.drain, hub, idOf: (connection) => sessions.idOf(connection) })
+}
+
+async function addAdmin (app: FastifyInstance, config: Config, { host, port, token }: NonNullable<Config['admin']>, status: Status): Promise<void> {
   await app.register(admin, {
     host,
     port,
     routes: async (server) => {
-      await server.register(healthRoutes)
-      await server.register(metricsRoute)
-      await server.register(adminRoutes, { drain, times: config.drain, hub: gateway.hub, idOf: (connection) => gateway.sessions.idOf(connection), token })
+      await server.register(healthRoutes, { status })
+      await server.register(metricsRoute, { status })
+      await server.register(adminRoutes, { operations: operationsOf(app, config), token })
     }
   })
 }

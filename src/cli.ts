@@ -18,21 +18,23 @@ const OPTIONS = {
   help: { type: 'boolean', short: 'h' },
   version: { type: 'boolean', short: 'v' },
   'check-config': { type: 'boolean' },
-  'print-config': { type: 'boolean' }
+  'print-config': { type: 'boolean' },
+  // How the primary starts its workers.
+  worker: { type: 'string' }
 } as const
 
 /** Reads arguments and environment. Never throws for what stands in them. */
 export function command (args: readonly string[], env: Environment, probe?: Probe): Command {
-  let asked: { [Name in keyof typeof OPTIONS]?: boolean | undefined }
+  let asked: ReturnType<typeof parse>
   try {
-    asked = parseArgs({ args: [...args], options: OPTIONS, strict: true, allowPositionals: false }).values
+    asked = parse(args)
   } catch (error) {
     return { kind: 'exit', code: EXIT_USAGE, err: `${(error as Error).message}\n${USAGE}\n` }
   }
   if (asked.help === true) return { kind: 'exit', code: 0, out: `${USAGE}\n\nThe environment configures the gateway:\n${helpText()}\n` }
   if (asked.version === true) return { kind: 'exit', code: 0, out: `${readVersion()}\n` }
   try {
-    const settings = loadSettings(env, { requireServices: true, ...(probe !== undefined && { probe }) })
+    const settings = loadSettings(env, { requireServices: true, ...(asked.worker !== undefined && { worker: Number(asked.worker) }), ...(probe !== undefined && { probe }) })
     if (asked['check-config'] === true) return { kind: 'exit', code: 0, out: `${printSettings(settings)}\n# the configuration is valid\n` }
     if (asked['print-config'] === true) return { kind: 'exit', code: 0, out: `${printSettings(settings)}\n` }
     return { kind: 'run', settings }
@@ -40,6 +42,10 @@ export function command (args: readonly string[], env: Environment, probe?: Prob
     if (!(error instanceof ConfigError)) throw error
     return { kind: 'exit', code: EXIT_CONFIG, err: faultsText(error) }
   }
+}
+
+function parse (args: readonly string[]) {
+  return parseArgs({ args: [...args], options: OPTIONS, strict: true, allowPositionals: false }).values
 }
 
 /** One line a fault, the variables first. */

@@ -19,6 +19,8 @@ export interface TlsServerConfig { readonly cert: string, readonly key: string, 
 
 export interface Config {
   readonly node: { readonly nodeId: string, readonly version: string }
+  /** Processes behind one port; `index`: which of them this is, undefined for the primary and where there is one alone. */
+  readonly workers: { readonly count: number, readonly index: number | undefined }
   readonly log: { readonly level: string }
   readonly ws: {
     readonly host: string
@@ -120,6 +122,8 @@ export interface Config {
 export interface LoadOptions {
   /** The production entry: the addresses of all outside systems have to be there. */
   readonly requireServices: boolean
+  /** Which of the WORKERS this process is. */
+  readonly worker?: number
   /** What the machine says; a fake in tests. */
   readonly probe?: Probe
 }
@@ -131,7 +135,7 @@ export interface Settings { readonly config: Config, readonly values: Values, re
 export function loadSettings (env: Environment, options: LoadOptions): Settings {
   const probe = options.probe ?? machineProbe
   const { values, faults, given } = parseEnvironment(env, (path) => probe.readFile(path))
-  const derived = derive(values, probe)
+  const derived = derive(values, probe, options.worker)
   const all = [...faults, ...check({ values, derived, given, requireServices: options.requireServices }, faults)]
   if (all.length > 0) throw new ConfigError(inTableOrder(all))
   return { config: buildConfig(values, derived), values, derived, given }

@@ -40,6 +40,7 @@ export const COUNTERS = {
   watch_breaks_total: { help: 'Times the registry watch ended and was opened again', labels: ['reason'] },
   watch_resync_total: { help: 'Times the registry watch had to read everything again' },
   kafka_restarts_total: { help: 'Times the Kafka consumer was started again' },
+  worker_restarts_total: { help: 'Worker processes that ended by themselves and were replaced' },
   auth_checks_total: { help: 'Token checks by where they were decided and the result', labels: ['by', 'result'] },
   grpc_unauthenticated_total: { help: 'gRPC calls refused for lack of credentials' }
 } as const satisfies Record<string, MetricRow>
@@ -67,6 +68,7 @@ export const GAUGES = {
   drain_closes_per_second: { help: 'Connections that a drain closes a second, now' },
   connects_per_second: { help: 'Handshakes a second that this node can take, as it tells the others; 0 while it drains' },
   event_loop_delay_seconds: { help: 'Event-loop delay, mean of the last sample' },
+  workers: { help: 'Worker processes that serve; told by the primary of several' },
   build_info: { help: 'Always 1', labels: ['version', 'node'] }
 } as const satisfies Record<string, MetricRow>
 
@@ -80,6 +82,9 @@ export const HISTOGRAMS = {
   registry_batch_operations: { help: 'Operations in one etcd transaction', buckets: [1, 2, 5, 10, 20, 50, 100] },
   registry_seconds: { help: 'etcd transactions', buckets: LATENCY_S }
 } as const satisfies Record<string, MetricRow>
+
+/** What the primary of several workers tells, and no node. */
+export const PRIMARY_METRICS: readonly string[] = ['workers', 'worker_restarts_total']
 
 export type CounterName = keyof typeof COUNTERS
 export type GaugeName = keyof typeof GAUGES

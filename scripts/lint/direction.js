@@ -5,7 +5,7 @@
  *   plugins/  may use src and client libraries
  *   src/      may use itself, node: builtins and libraries without I/O
  *
- * src/app.ts and src/main.ts alone put the three together. What is only imported as a type counts as well: a type of
+ * src/app.ts, src/main.ts and, for several workers, src/primary.ts and src/worker.ts alone put the three together. What is only imported as a type counts as well: a type of
  * a client library in the core is a client library in the core.
  */
 import { dirname, join, relative, sep } from 'node:path'
@@ -18,7 +18,7 @@ const CORE_BUILTINS_REFUSED = ['node:child_process', 'node:cluster', 'node:dgram
 const PURE_NAMES = { 'node:net': ['isIP', 'isIPv4', 'isIPv6', 'BlockList', 'SocketAddress'] }
 /** What routes/ reaches through decorators only. */
 const CLIENTS = ['@fastify/redis', '@grpc/grpc-js', '@grpc/proto-loader', '@grpc/reflection', 'etcd3', 'grpc-health-check', 'ioredis', 'kafkajs', 'mysql2', 'prom-client']
-const ASSEMBLY = ['src/app.ts', 'src/main.ts']
+const ASSEMBLY = ['src/app.ts', 'src/main.ts', 'src/primary.ts', 'src/worker.ts']
 const PRODUCT = ['src', 'plugins', 'routes']
 /** Which roots a root may import from. */
 const ALLOWED = { src: ['src'], plugins: ['plugins', 'src'], routes: ['routes', 'src'] }
@@ -28,7 +28,7 @@ const rule = {
     type: 'problem',
     schema: [{ type: 'object', properties: { root: { type: 'string' } }, required: ['root'], additionalProperties: false }],
     messages: {
-      root: '{{from}} may not import {{to}}: the direction is routes → src ← plugins, and src/app.ts and src/main.ts alone put them together',
+      root: '{{from}} may not import {{to}}: the direction is routes → src ← plugins, and src/app.ts, main.ts, primary.ts and worker.ts alone put them together',
       assembly: '{{to}} puts the program together and is imported by nothing of it',
       library: '{{from}} may not import {{name}}: the core uses node: builtins and libraries without I/O; what opens channels, files or sockets lives in plugins/',
       client: 'routes may not import {{name}}: a route reaches the outside world through decorators',

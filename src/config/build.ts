@@ -8,6 +8,7 @@ import type { Values } from './table.ts'
 export function buildConfig (v: Values, derived: Derived): Config {
   return deepFreeze<Config>({
     node: { nodeId: derived.nodeId, version: readVersion() },
+    workers: { count: v.WORKERS, index: derived.worker },
     log: { level: v.LOG_LEVEL },
     ws: { host: v.WS_HOST, port: v.WS_PORT, readBufferBytes: v.READ_BUFFER_SIZE, writeBufferBytes: v.WRITE_BUFFER_SIZE, maxMessageBytes: v.MAX_MESSAGE_SIZE, closeTimeoutMs: v.CLOSE_TIMEOUT },
     outbox: { outboxBytes: v.OUTBOX_BYTES, outboxTotalBytes: v.OUTBOX_TOTAL_BYTES, writeWaitMs: v.WRITE_WAIT },
@@ -54,7 +55,7 @@ export function buildConfig (v: Values, derived: Derived): Config {
     },
     grpc: {
       host: derived.grpcHost,
-      port: v.GRPC_PORT,
+      port: derived.grpcPort,
       // The checks refuse a configuration that leaves it open.
       advertiseAddr: derived.grpcAdvertiseAddr as string,
       authToken: v.GRPC_AUTH_TOKEN,
@@ -107,9 +108,10 @@ export function buildConfig (v: Values, derived: Derived): Config {
       maxWaitingRecords: v.MAX_WAITING_GROUP_RECORDS,
       maxWaitingBytes: v.MAX_WAITING_GROUP_BYTES
     },
-    overload: { memoryLimitBytes: derived.memoryLimitBytes, maxMemoryBytes: derived.maxMemoryBytes, maxEventLoopDelayMs: v.MAX_EVENT_LOOP_DELAY },
+    overload: { memoryLimitBytes: derived.processMemoryBytes, maxMemoryBytes: derived.maxMemoryBytes, maxEventLoopDelayMs: v.MAX_EVENT_LOOP_DELAY },
     drain: { delayMs: v.DRAIN_DELAY, timeoutMs: v.DRAIN_TIMEOUT },
-    admin: v.ADMIN_PORT === undefined ? undefined : { host: v.ADMIN_HOST, port: v.ADMIN_PORT, token: v.ADMIN_TOKEN }
+    // The primary answers for all workers.
+    admin: v.ADMIN_PORT === undefined || derived.worker !== undefined ? undefined : { host: v.ADMIN_HOST, port: v.ADMIN_PORT, token: v.ADMIN_TOKEN }
   })
 }
 

@@ -1,5 +1,5 @@
 /** Checks across variables: what must not stand together, and sums that have to agree. */
-import { isLoopback } from './addresses.ts'
+import { isLoopback, parseHostPort } from './addresses.ts'
 import { checkCredentials } from './checks-credentials.ts'
 import type { Derived } from './derive.ts'
 import type { Fault } from './parse.ts'
@@ -28,6 +28,7 @@ export function check (input: CheckInput, known: readonly Fault[]): Fault[] {
   checkHeartbeat(input, report)
   checkTimes(input, report)
   checkServers(input, report)
+  checkWorkers(input, report)
   checkCapacity(input, report)
   checkCredentials(input, report)
   return faults
@@ -45,7 +46,6 @@ function checkServices ({ values, requireServices }: CheckInput, report: Report)
 }
 
 function checkNode ({ values, derived }: CheckInput, report: Report): void {
-  if (values.WORKERS > 1) report(['WORKERS'], 'more than one worker is not supported yet; run more nodes instead')
   if (!/^[A-Za-z0-9._-]{1,64}$/.test(derived.nodeId)) report(['GATEWAY_NODE_ID'], 'has to be set, for the host name is not 1-64 characters of A-Z a-z 0-9 . _ -')
   const { MAX_MESSAGE_SIZE: message, OUTBOX_BYTES: outbox, OUTBOX_TOTAL_BYTES: total } = values
   if (message > outbox) report(['MAX_MESSAGE_SIZE', 'OUTBOX_BYTES'], 'a message has to fit an outbox')
@@ -100,6 +100,22 @@ function checkServers ({ values, derived }: CheckInput, report: Report): void {
     const twin = ports.slice(index + 1).find(([, other]) => port !== 0 && other === port)
     if (port !== undefined && twin !== undefined) report([name, twin[0]], `both are ${port}`)
   }
+}
+
+/** Each worker is a node with a gRPC port of its own; what they share has to be known before they start. */
+function checkWorkers ({ values, derived }: CheckInput, report: Report): void {
+  const count = values.WORKERS
+  if (count === 1) return
+  if (values.ADMIN_PORT === undefined) report(['ADMIN_PORT', 'WORKERS'], 'is required with more than one worker: the primary answers there')
+  if (values.WS_PORT === 0) report(['WS_PORT', 'WORKERS'], 'cannot be 0 with more than one worker, which share it')
+  if (values.GRPC_PORT === 0) report(['GRPC_PORT', 'WORKERS'], 'cannot be 0 with more than one worker: a worker that is replaced comes back under its address')
+  const last = values.GRPC_PORT + count - 1
+  const advertisedPort = parseHostPort(derived.grpcAdvertiseAddr ?? '')?.port ?? 0
+  if (last > 65535 || advertisedPort + count - 1 > 65535) report(['GRPC_PORT', 'WORKERS'], `${count} workers need as many ports in a row, up to 65535`)
+  for (const [name, port] of [['WS_PORT', values.WS_PORT], ['ADMIN_PORT', values.ADMIN_PORT]] as const) {
+    if (port !== undefined && port > values.GRPC_PORT && port <= last) report([name, 'GRPC_PORT', 'WORKERS'], `the workers take the ports ${values.GRPC_PORT}-${last} for gRPC`)
+  }
+  if (`${derived.nodeId}-${count - 1}`.length > 64) report(['GATEWAY_NODE_ID', 'WORKERS'], 'leaves no room for the number of the worker in 64 characters')
 }
 
 function checkCapacity ({ values, derived }: CheckInput, report: Report): void {

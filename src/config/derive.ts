@@ -1,19 +1,24 @@
 /** Values that follow from others or from the machine where they are not given. */
-import { formatHostPort, isWildcard } from './addresses.ts'
+import { formatHostPort, isWildcard, parseHostPort } from './addresses.ts'
 import { capacity, type Capacity } from './capacity.ts'
 import type { Probe } from './probe.ts'
 import type { Values } from './table.ts'
 
 export interface Derived {
   readonly nodeId: string
+  /** undefined: the primary, or the only process. */
+  readonly worker: number | undefined
   readonly heartbeatIntervalMs: number
   readonly heartbeatTimeoutMs: number
   readonly grpcHost: string
+  readonly grpcPort: number
   /** undefined where GRPC_HOST stands for several addresses and none is advertised. */
   readonly grpcAdvertiseAddr: string | undefined
   /** Callers of the gRPC server have to prove who they are. */
   readonly grpcCredentials: boolean
   readonly memoryLimitBytes: number
+  /** The share of one process: all of it, but with several workers. */
+  readonly processMemoryBytes: number
   readonly maxMemoryBytes: number
   readonly capacity: Capacity
   readonly maxConnections: number
@@ -21,27 +26,42 @@ export interface Derived {
 
 /** Bytes that an entry of a cache takes, roughly: key, value and the list around them. */
 const CACHE_ENTRY_BYTES = 400
+/** What the primary of several workers takes. */
+const PRIMARY_BYTES = 80 * 1024 * 1024
 
-export function derive (values: Values, probe: Probe): Derived {
+/** `worker`: which of the WORKERS the process is; each is a node of its own. */
+export function derive (values: Values, probe: Probe, worker?: number): Derived {
   const grpcCredentials = values.GRPC_AUTH_TOKEN !== undefined || (values.GRPC_TLS_CERT !== undefined && values.GRPC_TLS_CA !== undefined)
   const grpcHost = values.GRPC_HOST ?? (grpcCredentials ? '0.0.0.0' : '127.0.0.1')
   const memoryLimitBytes = values.MEMORY_LIMIT ?? probe.memoryLimitBytes()
+  const processMemoryBytes = values.WORKERS === 1 ? memoryLimitBytes : Math.max(0, Math.floor((memoryLimitBytes - PRIMARY_BYTES) / values.WORKERS))
+  const name = values.GATEWAY_NODE_ID ?? probe.hostName()
+  const grpcPort = values.GRPC_PORT + (worker ?? 0)
   const room = capacity({
-    memoryLimitBytes,
+    memoryLimitBytes: processMemoryBytes,
     cacheBytes: values.MEMBERSHIP_CACHE_BYTES + CACHE_ENTRY_BYTES * (values.AUTH_CACHE_SIZE + values.ROUTE_CACHE_SIZE),
     outboxTotalBytes: values.OUTBOX_TOTAL_BYTES,
     openFilesLimit: probe.openFilesLimit()
   })
   return {
-    nodeId: values.GATEWAY_NODE_ID ?? probe.hostName(),
+    nodeId: worker === undefined ? name : `${name}-${worker}`,
+    worker,
     heartbeatIntervalMs: values.PING_PERIOD ?? values.HEARTBEAT_INTERVAL,
     heartbeatTimeoutMs: values.PONG_WAIT ?? values.HEARTBEAT_TIMEOUT,
     grpcHost,
-    grpcAdvertiseAddr: values.GRPC_ADVERTISE_ADDR ?? (isWildcard(grpcHost) ? undefined : formatHostPort(grpcHost, values.GRPC_PORT)),
+    grpcPort,
+    grpcAdvertiseAddr: advertised(values.GRPC_ADVERTISE_ADDR, worker ?? 0) ?? (isWildcard(grpcHost) ? undefined : formatHostPort(grpcHost, grpcPort)),
     grpcCredentials,
     memoryLimitBytes,
-    maxMemoryBytes: Math.floor(memoryLimitBytes * values.MAX_MEMORY_PERCENT / 100),
+    processMemoryBytes,
+    maxMemoryBytes: Math.floor(processMemoryBytes * values.MAX_MEMORY_PERCENT / 100),
     capacity: room,
     maxConnections: values.MAX_CONNECTIONS ?? room.connections
   }
+}
+
+/** The address with its port moved; as it is where it is at fault, which is reported elsewhere. */
+function advertised (address: string | undefined, offset: number): string | undefined {
+  const parsed = offset === 0 || address === undefined ? undefined : parseHostPort(address)
+  return parsed === undefined ? address : formatHostPort(parsed.host, parsed.port + offset)
 }

@@ -99,6 +99,7 @@ const CHECKS = [
   '- `REGISTRY_RENEW_INTERVAL` is at most half of `REGISTRY_TTL`; an attempt at the IM Service is not longer than `IM_TIMEOUT`.',
   '- `GRPC_HOST` other than loopback needs `GRPC_AUTH_TOKEN` or mutual TLS; `ADMIN_HOST` other than loopback needs `ADMIN_TOKEN`.',
   '- `JWT_SECRET`, `JWT_PUBLIC_KEY` and `JWKS_URL` exclude each other; `AUTH_MODE=local` needs one of them. Certificates and keys go together and have to match.',
+  '- `WORKERS` above 1 needs `ADMIN_PORT`, fixed `WS_PORT` and `GRPC_PORT`, and as many free ports from `GRPC_PORT` (and from that of `GRPC_ADVERTISE_ADDR`) on. Each worker has its share of `MEMORY_LIMIT` less 80 MB for the primary; `MAX_CONNECTIONS`, `OUTBOX_TOTAL_BYTES`, the caches and the message rate count for each worker.',
   '- `MAX_CONNECTIONS` is at most the lesser of (0.8 × `MEMORY_LIMIT` − 50 MB − caches − `OUTBOX_TOTAL_BYTES`) / 8.2 KB and the open-files limit − 512; left out, it is that. Caches are `MEMBERSHIP_CACHE_BYTES` and 400 bytes for each entry of `AUTH_CACHE_SIZE` and `ROUTE_CACHE_SIZE`. 8.2 KB is what a connection takes: 4.1–4.5 KB of the process, the rest of the kernel.'
 ]
 

@@ -10,6 +10,7 @@ import { Drain } from '../../src/connections/drain.ts'
 import { Hub } from '../../src/connections/hub.ts'
 import { connect } from '../helpers/connections.ts'
 import { FakeLogger } from '../helpers/fakes.ts'
+import { NodeOperations } from '../../src/operations.ts'
 import { ManualClock } from '../helpers/manual-clock.ts'
 
 const TOKEN = 'operator-token-0123456789'
@@ -34,17 +35,19 @@ async function app (t: Test, token?: string) {
     outbox: { send: () => 'queued' },
     target: { stopReading: () => {}, isBusy: () => false, close: (connection) => { hub.remove(connection) } }
   })
+  const operations = new NodeOperations({ nodeId: 'node-1', drain, times: { delayMs: 1000, timeoutMs: 30_000 }, hub, idOf: ({ serial }) => `x.${serial}` })
+  const status = { health: async () => main.health.report(), metrics: main.metrics.expose }
   await main.register(admin, {
     host: '127.0.0.1',
     port: 0,
     routes: async (server) => {
-      await server.register(healthRoutes)
-      await server.register(metricsRoute)
-      await server.register(adminRoutes, { drain, times: { delayMs: 1000, timeoutMs: 30_000 }, hub, idOf: ({ serial }) => `x.${serial}`, token })
+      await server.register(healthRoutes, { status })
+      await server.register(metricsRoute, { status })
+      await server.register(adminRoutes, { operations, token })
     }
   })
-  await main.register(healthRoutes)
-  await main.register(metricsRoute)
+  await main.register(healthRoutes, { status })
+  await main.register(metricsRoute, { status })
   await main.listen({ host: '127.0.0.1', port: 0 })
   const { port } = main.admin.address ?? { port: 0 }
   const ask = async (path: string, options: RequestInit = {}) => {

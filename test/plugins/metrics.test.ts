@@ -9,7 +9,7 @@ async function app (t: Test, processMetrics = false) {
   const app = fastify()
   t.teardown(() => app.close())
   await app.register(metrics, { version: '1.2.3', processMetrics })
-  await app.register(metricsRoute)
+  await app.register(metricsRoute, { status: { metrics: app.metrics.expose } })
   const scrape = async () => (await app.inject('/metrics')).body
   return { app, meter: app.meter, scrape }
 }

@@ -83,8 +83,7 @@ function byTable (a: string, b: string): number {
 }
 
 t.test('all faults are reported at once, by name, in the order of the table', async (t) => {
-  t.same(faults({ WS_PORT: '70000', HEARTBEAT_INTERVAL: '30', MAX_MESSAGE_SIZE: '2GB', LOG_LEVEL: 'loud', GRPC_REFLECTION: 'yes', ALLOWED_ORIGINS: 'https://a.example,nonsense', KAFKA_BROKERS: 'a:1,b', GRPC_HOST: '10.0.0.1', WORKERS: '2' }), [
-    'WORKERS: more than one worker is not supported yet; run more nodes instead',
+  t.same(faults({ WS_PORT: '70000', HEARTBEAT_INTERVAL: '30', MAX_MESSAGE_SIZE: '2GB', LOG_LEVEL: 'loud', GRPC_REFLECTION: 'yes', ALLOWED_ORIGINS: 'https://a.example,nonsense', KAFKA_BROKERS: 'a:1,b', GRPC_HOST: '10.0.0.1' }), [
     'LOG_LEVEL: must be one of trace, debug, info, warn, error, fatal, silent',
     'WS_PORT: must be an integer of 0 to 65535',
     'MAX_MESSAGE_SIZE: must be 256 to 1MB',

@@ -145,7 +145,7 @@ async function app (t: Test, sample?: () => { eventLoopDelayMs: number, rssBytes
   await app.register(health, {
     clock: new ManualClock(), dependencies: ['etcd'], maxConnections: 10, maxEventLoopDelayMs: 1e9, maxMemoryBytes: 1e12, connections: () => 0, ...(sample !== undefined && { sample })
   })
-  await app.register(healthRoutes)
+  await app.register(healthRoutes, { status: { health: async () => app.health.report() } })
   return app
 }
 

@@ -1,0 +1,84 @@
+/** What the HTTP routes ask of a node, or of all workers behind one port: status for everybody, the rest for operators. */
+import type { Connection } from './connections/connection.ts'
+import type { Drain, DrainProgress, DrainTimes } from './connections/drain.ts'
+import type { Hub } from './connections/hub.ts'
+import type { HealthReport } from './health.ts'
+
+/** `/readyz` and `/metrics`. */
+export interface Status {
+  health (): Promise<HealthReport>
+  /** All metrics in the Prometheus text format. */
+  metrics (): Promise<string>
+}
+
+export interface ConnectionQuery { readonly user?: string, readonly device?: string, readonly limit: number }
+
+export interface ConnectionList { readonly total: number, readonly listed: number, readonly connections: readonly object[] }
+
+/** `/drain` and `/connections`. */
+export interface Operations {
+  drain (): Promise<DrainProgress>
+  startDrain (): Promise<DrainProgress>
+  /** Not cancelled: the process is ending, there is nothing to go back to. */
+  cancelDrain (): Promise<{ readonly cancelled: boolean, readonly progress: DrainProgress }>
+  connections (query: ConnectionQuery): Promise<ConnectionList>
+}
+
+export interface NodeOperationsOptions {
+  readonly nodeId: string
+  readonly drain: Pick<Drain, 'start' | 'cancel' | 'progress'>
+  readonly times: DrainTimes
+  readonly hub: Hub
+  readonly idOf: (connection: Connection) => string
+}
+
+/** The operations of this process. */
+export class NodeOperations implements Operations {
+  readonly #options: NodeOperationsOptions
+
+  constructor (options: NodeOperationsOptions) {
+    this.#options = options
+  }
+
+  async drain (): Promise<DrainProgress> {
+    return this.#options.drain.progress
+  }
+
+  async startDrain (): Promise<DrainProgress> {
+    const { drain, times } = this.#options
+    // It takes its time, and never rejects.
+    void drain.start(times)
+    return drain.progress
+  }
+
+  async cancelDrain (): Promise<{ readonly cancelled: boolean, readonly progress: DrainProgress }> {
+    const { drain } = this.#options
+    return { cancelled: drain.cancel(), progress: drain.progress }
+  }
+
+  async connections ({ user, device, limit }: ConnectionQuery): Promise<ConnectionList> {
+    const { hub } = this.#options
+    const candidates = user === undefined ? hub.all : hub.user(user)?.connections ?? []
+    const connections: object[] = []
+    for (const connection of candidates) {
+      if (device !== undefined && connection.deviceId !== device) continue
+      if (connections.push(this.#describe(connection)) >= limit) break
+    }
+    return { total: hub.connectionCount, listed: connections.length, connections }
+  }
+
+  #describe (connection: Connection): object {
+    const { nodeId, idOf } = this.#options
+    return {
+      node_id: nodeId,
+      connection_id: idOf(connection),
+      user_id: connection.user.userId,
+      device_id: connection.deviceId,
+      state: connection.state,
+      opened_at: connection.openedAtUnixMs,
+      token_expires_at: connection.tokenExpiresAtMs,
+      queued_bytes: connection.queuedBytes + connection.stalledBytes,
+      paused: connection.paused
+    }
+  }
+}
