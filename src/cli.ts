@@ -31,6 +31,7 @@ export function command (args: readonly string[], env: Environment, probe?: Prob
   } catch (error) {
     return { kind: 'exit', code: EXIT_USAGE, err: `${(error as Error).message}\n${USAGE}\n` }
   }
+  if (asked.worker !== undefined && !/^\d{1,2}$/.test(asked.worker)) return { kind: 'exit', code: EXIT_USAGE, err: `${USAGE}\n` }
   if (asked.help === true) return { kind: 'exit', code: 0, out: `${USAGE}\n\nThe environment configures the gateway:\n${helpText()}\n` }
   if (asked.version === true) return { kind: 'exit', code: 0, out: `${readVersion()}\n` }
   try {

@@ -3,7 +3,7 @@ import closeWithGrace from 'close-with-grace'
 import cluster from 'node:cluster'
 import { openLog, type Log } from '../plugins/lib/log-stream.ts'
 import { supportsReusePort } from '../plugins/lib/worker-process.ts'
-import { command } from './cli.ts'
+import { command, EXIT_USAGE } from './cli.ts'
 import type { Config } from './config.ts'
 import { systemClock } from './embedded/system-clock.ts'
 import { Lifecycle, type Running } from './lifecycle.ts'
@@ -16,8 +16,11 @@ const LEFT_ALONE = ['SIGILL', 'SIGTRAP', 'SIGABRT', 'SIGBUS', 'SIGFPE', 'SIGSEGV
 const PRIMARY_MARGIN_MS = 2_000
 
 const asked = command(process.argv.slice(2), process.env)
-if (asked.kind === 'run') {
+if (asked.kind === 'run' && (asked.settings.config.workers.index === undefined || process.send !== undefined)) {
   await run(asked.settings.config)
+} else if (asked.kind === 'run') {
+  process.exitCode = EXIT_USAGE
+  process.stderr.write('--worker is how the gateway starts its own processes: set WORKERS instead\n')
 } else {
   process.exitCode = asked.code
   process.stdout.write(asked.out ?? '')

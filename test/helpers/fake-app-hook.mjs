@@ -3,6 +3,6 @@ import { register } from 'node:module'
 
 const fake = new URL('./fake-app.ts', import.meta.url).href
 const hook = `export async function resolve (name, context, next) {
-  return name === './app.ts' && context.parentURL?.endsWith('/src/main.ts') ? next(${JSON.stringify(fake)}, context) : next(name, context)
+  return name === './app.ts' && /\\/src\\/(main|worker)\\.ts$/.test(context.parentURL) ? next(${JSON.stringify(fake)}, context) : next(name, context)
 }`
 register(`data:text/javascript,${encodeURIComponent(hook)}`)

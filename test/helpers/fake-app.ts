@@ -6,6 +6,10 @@ import type { DrainTimes } from '../../src/connections/drain.ts'
 const { FAKE = '' } = process.env
 const say = (text: string): void => { process.stderr.write(`${text}\n`) }
 
+export function operationsOf (): object {
+  return {}
+}
+
 export async function build (config: Config): Promise<FastifyInstance> {
   if (FAKE === 'start-fails') throw new Error('the broker is away')
   if (FAKE === 'start-hangs') {
@@ -15,6 +19,8 @@ export async function build (config: Config): Promise<FastifyInstance> {
   }
   const app = fastify()
   app.get('/', async () => 'ok')
+  app.decorate('health', { report: () => ({ ready: true, phase: 'serving', since: '', dependencies: {} }) } as never)
+  app.decorate('metrics', { families: async () => [] } as never)
   app.decorate('drain', {
     start: async (times: DrainTimes) => {
       say(`drain ${times.delayMs} ${times.timeoutMs}`)

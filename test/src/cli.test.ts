@@ -33,6 +33,10 @@ t.test('without options the gateway runs with what the environment says', async 
   t.match(command([], ENV, probe), { kind: 'run', settings: { config: { ws: { port: 8080 }, grpc: { host: '0.0.0.0' } } } })
 })
 
+t.test('--worker makes it one of WORKERS', async (t) => {
+  t.match(command(['--worker', '1'], { ...ENV, WORKERS: '2', ADMIN_PORT: '9900', GATEWAY_NODE_ID: 'gw' }, probe), { kind: 'run', settings: { config: { node: { nodeId: 'gw-1' }, grpc: { port: 9094, advertiseAddr: '10.0.0.1:9094' } } } })
+})
+
 t.test('--help names every variable, --version the version, whatever the environment says', async (t) => {
   const help = command(['--help'], { WS_PORT: 'x' }, probe)
   t.match(help, { kind: 'exit', code: 0 })
@@ -42,7 +46,7 @@ t.test('--help names every variable, --version the version, whatever the environ
 })
 
 t.test('an option that is not known ends with 64 and the usage', async (t) => {
-  for (const args of [['--port=1'], ['run'], ['--help=yes'], ['-x']]) t.match(command(args, ENV, probe), { kind: 'exit', code: EXIT_USAGE, err: /Usage: im-gateway/ }, args.join(' '))
+  for (const args of [['--port=1'], ['run'], ['--help=yes'], ['-x'], ['--worker'], ['--worker=x'], ['--worker=-1']]) t.match(command(args, ENV, probe), { kind: 'exit', code: EXIT_USAGE, err: /Usage: im-gateway/ }, args.join(' '))
 })
 
 t.test('faults end with 78, one line each, whatever is asked for beside help', async (t) => {

@@ -95,6 +95,28 @@ t.test('all faults are reported at once, by name, in the order of the table', as
   ])
 })
 
+t.test('several workers: what they need, what each has of its own and what they share', async (t) => {
+  const env = { WORKERS: '4', GATEWAY_NODE_ID: 'gw', ADMIN_PORT: '9900', GRPC_ADVERTISE_ADDR: '[fd00::1]:7000', MEMORY_LIMIT: '4GB' }
+  const primary = loadConfig(env, { requireServices: false, probe })
+  t.match(primary, { node: { nodeId: 'gw' }, workers: { count: 4, index: undefined }, admin: { port: 9900 } })
+  const worker = loadConfig(env, { requireServices: false, probe, worker: 2 })
+  t.match(worker, { node: { nodeId: 'gw-2' }, workers: { count: 4, index: 2 }, ws: { port: 8080 }, grpc: { port: 9095, advertiseAddr: '[fd00::1]:7002' } })
+  t.equal(worker.admin, undefined)
+  t.equal(worker.overload.memoryLimitBytes, (4096 - 80) / 4 * 1024 ** 2, 'its share, less what the primary takes')
+  t.equal(worker.overload.memoryLimitBytes, primary.overload.memoryLimitBytes)
+  t.equal(loadConfig({ ...env, GRPC_ADVERTISE_ADDR: '', GRPC_HOST: '127.0.0.1' }, { requireServices: false, probe, worker: 3 }).grpc.advertiseAddr, '127.0.0.1:9096')
+  const wrong = (change: Environment): string[] => faults({ ...env, ...change })
+  t.match(wrong({ ADMIN_PORT: '' }), [/^ADMIN_PORT WORKERS: is required/])
+  t.match(wrong({ WS_PORT: '0' }), [/^WS_PORT WORKERS: cannot be 0/])
+  t.match(wrong({ GRPC_PORT: '0' }), [/^GRPC_PORT WORKERS: cannot be 0/])
+  t.match(wrong({ GRPC_PORT: '65533' }), [/^GRPC_PORT WORKERS: 4 workers need/])
+  t.match(wrong({ GRPC_ADVERTISE_ADDR: 'gw:65534' }), [/^GRPC_PORT WORKERS: 4 workers need/])
+  t.match(wrong({ WS_PORT: '9096' }), [/^WS_PORT GRPC_PORT WORKERS: the workers take the ports 9093-9096/])
+  t.match(wrong({ ADMIN_PORT: '9094' }), [/^ADMIN_PORT GRPC_PORT WORKERS/].reverse())
+  t.match(wrong({ GATEWAY_NODE_ID: 'n'.repeat(63) }), [/^GATEWAY_NODE_ID WORKERS: leaves no room/])
+  t.match(wrong({ MEMORY_LIMIT: '700MB' }), [/MEMORY_LIMIT 700MB leaves no room/])
+})
+
 t.test('a variable at fault does not cause faults of others, and empty ones count as absent', async (t) => {
   t.same(faults({ HEARTBEAT_TIMEOUT: 'soon', HEARTBEAT_INTERVAL: '10m' }), ['HEARTBEAT_TIMEOUT: must be a duration like 500ms, 30s or 5m'])
   t.same(load({ WS_PORT: '', ALLOWED_ORIGINS: ' , ', UNRELATED: 'x' }), load())

@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { createServer, type AddressInfo } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
+import { freePort } from '../helpers/redis-servers.ts'
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 const ADDRESSES = {
@@ -100,6 +101,53 @@ t.test('[GW-END-1] a signal during the start ends within a second; a start that 
   t.equal(await busy.exit, 1)
   t.match(busy.text.err, /closed/, 'what was opened is closed')
   t.match(busy.logs().at(-1), { err: { code: 'EADDRINUSE' } })
+})
+
+t.test('[GW-END-1] several workers start, are replaced and end as one', async (t) => {
+  const [port, adminPort] = [await freePort(), await freePort()]
+  const env = { WORKERS: '2', WS_PORT: String(port), ADMIN_PORT: String(adminPort) }
+  const { child, exit, said, text, logs } = start(t, env)
+  await said('listening gw-test-0')
+  await said('listening gw-test-1')
+  const workers = async (): Promise<string[]> => (await (await fetch(`http://127.0.0.1:${adminPort}/readyz`)).json() as { workers: Array<{ worker: string, ready: boolean }> }).workers.flatMap(({ worker, ready }) => ready ? [worker] : [])
+  t.same(await workers(), ['gw-test-0', 'gw-test-1'])
+  t.equal((await fetch(`http://127.0.0.1:${port}/`)).status, 200)
+  const serving = logs().filter(({ msg }) => msg === 'worker serves')
+  process.kill(serving[0].workerPid, 'SIGKILL')
+  await said('worker ended')
+  while ((await workers()).length < 2) await new Promise((resolve) => { setTimeout(resolve, 20) })
+  // As a terminal does it, and a process manager that signals a whole group.
+  for (const { workerPid } of logs().filter(({ msg }) => msg === 'worker serves').slice(1)) {
+    process.kill(workerPid, 'SIGINT')
+    process.kill(workerPid, 'SIGTERM')
+  }
+  child.kill('SIGTERM')
+  t.equal(await exit, 0, text.err)
+  t.equal(text.err.match(/closed\n/g)?.length, 2)
+  t.match(logs().at(-1), { node: 'gw-test', msg: 'the node has ended' })
+
+  const failing = start(t, { ...env, FAKE: 'start-fails' })
+  t.equal(await failing.exit, 1)
+  t.ok(failing.logs().some(({ level, err }) => level === 'fatal' && /gw-test-\d ended with 1 before it served/.test(err?.message)), failing.text.out)
+
+  const twice = start(t, { ...env, FAKE: 'drain-hangs' })
+  await twice.said('listening gw-test-0')
+  await twice.said('listening gw-test-1')
+  twice.child.kill('SIGTERM')
+  await twice.said('drain 0 30000')
+  twice.child.kill('SIGTERM')
+  t.equal(await twice.exit, 1, 'a second signal ends all at once')
+
+  const taken = createServer().listen(port, '127.0.0.1')
+  await once(taken, 'listening')
+  const busy = start(t, env)
+  t.equal(await busy.exit, 1)
+  t.match(busy.text.out, /EADDRINUSE/)
+  taken.close()
+
+  const alone = start(t, env, ['--worker', '0'])
+  t.equal(await alone.exit, 64)
+  t.match(alone.text.err, /set WORKERS instead/)
 })
 
 t.test('the command line answers without starting anything', async (t) => {

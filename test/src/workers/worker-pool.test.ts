@@ -129,6 +129,7 @@ t.test('all are asked at once; one that is silent or gone has no answer', async 
   const asked = pool.ask('ask')
   await clock.run(ANSWER_TIMEOUT_MS)
   t.strictSame(await asked, [{ worker: 'gw-0', value: 'yes' }, { worker: 'gw-1', value: undefined }, { worker: 'gw-2', value: 'yes' }])
+  latest(1).answers = { ask: 'again' }
   latest(2).ends(1)
   t.strictSame((await pool.ask('ask')).at(2), { worker: 'gw-2', value: undefined })
 })
