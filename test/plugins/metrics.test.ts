@@ -2,13 +2,15 @@ import fastify from 'fastify'
 import t, { type Test } from 'tap'
 import metrics from '../../plugins/metrics.ts'
 import metricsRoute from '../../routes/metrics.ts'
-import { COUNTERS, GAUGES, HISTOGRAMS } from '../../src/metrics.ts'
+import { exposition } from '../../plugins/lib/exposition.ts'
+import { COUNTERS, GAUGES, HISTOGRAMS, PRIMARY_METRICS } from '../../src/metrics.ts'
 import { SERIES_LIMIT } from '../../src/metric-store.ts'
+import { mergeMetrics } from '../../src/workers/merge.ts'
 
-async function app (t: Test, processMetrics = false) {
+async function app (t: Test, processMetrics = false, who: { worker?: string, isPrimary?: boolean } = {}) {
   const app = fastify()
   t.teardown(() => app.close())
-  await app.register(metrics, { version: '1.2.3', processMetrics })
+  await app.register(metrics, { version: '1.2.3', processMetrics, ...who })
   await app.register(metricsRoute, { status: { metrics: app.metrics.expose } })
   const scrape = async () => (await app.inject('/metrics')).body
   return { app, meter: app.meter, scrape }
@@ -56,7 +58,9 @@ t.test('[GW-OBS-1] every metric of the table is exposed with its prefix, and wha
   t.ok(Number.isNaN(samples.get('im_gateway_outbox_bytes')))
   t.equal(samples.get(`im_gateway_build_info{version="1.2.3",node="${process.version}"}`), 1)
   t.equal(samples.get('im_gateway_connections_opened_total'), 0, 'a counter without labels is there from the start')
-  for (const name of [...Object.keys(COUNTERS), ...Object.keys(GAUGES), ...Object.keys(HISTOGRAMS)]) t.match(text, new RegExp(`^# TYPE im_gateway_${name} `, 'm'))
+  for (const name of [...Object.keys(COUNTERS), ...Object.keys(GAUGES), ...Object.keys(HISTOGRAMS)]) {
+    t.equal(new RegExp(`^# TYPE im_gateway_${name} `, 'm').test(text), !PRIMARY_METRICS.includes(name), name)
+  }
   t.match((await server.inject('/metrics')).headers['content-type'], /^text\/plain; version=0\.0\.4/)
 })
 
@@ -101,4 +105,23 @@ t.test('metrics of the process come on demand, and two apps do not share anythin
   const other = await b.scrape()
   t.notMatch(other, /^process_/m)
   t.equal(parse(other).get('im_gateway_connections_opened_total'), 0)
+})
+
+t.test('[GW-OBS-1] several workers are told as one text, each line with its worker', async (t) => {
+  const nodes = [await app(t, true, { worker: '0' }), await app(t, true, { worker: '1' })] as const
+  const primary = await app(t, true, { worker: 'primary', isPrimary: true })
+  nodes[0].meter.count('frames_in_total', 2, 'send_msg')
+  nodes[1].meter.count('frames_in_total', 3, 'send_msg')
+  nodes[1].meter.observe('handshake_seconds', 0.02)
+  primary.meter.source('workers', () => 2)
+  const families = await Promise.all([primary, ...nodes].map(({ app }) => app.metrics.families()))
+  // As they come from another process.
+  const samples = parse(await exposition(mergeMetrics(structuredClone(families))))
+  t.equal(samples.get('im_gateway_frames_in_total{type="send_msg",worker="0"}'), 2)
+  t.equal(samples.get('im_gateway_frames_in_total{type="send_msg",worker="1"}'), 3)
+  t.equal(samples.get('im_gateway_handshake_seconds_bucket{le="0.025",worker="1"}'), 1)
+  t.equal(samples.get('im_gateway_workers{worker="primary"}'), 2)
+  t.notOk(samples.has('im_gateway_connections{worker="primary"}'), 'the primary holds none')
+  for (const worker of ['0', '1', 'primary']) t.ok((samples.get(`process_cpu_seconds_total{worker="${worker}"}`) ?? 0) > 0)
+  t.ok(samples.has('nodejs_gc_duration_seconds_count{kind="minor",worker="0"}') || ![...samples.keys()].some((key) => key.startsWith('nodejs_gc_duration_seconds_count')))
 })
