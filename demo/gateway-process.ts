@@ -8,6 +8,8 @@ import type { Directory } from './services/directory.ts'
 
 export interface GatewayProcessOptions {
   readonly nodeId: string
+  /** 0 takes a free one. */
+  readonly ports: { readonly ws: number, readonly grpc: number }
   /** Addresses, credentials and settings. */
   readonly env: Readonly<Record<string, string>>
   readonly directory: Directory
@@ -20,10 +22,10 @@ const LAST_WORDS = 20
 
 /** Resolves once it lets clients in; rejects with its last words where it ends before. */
 export async function startGatewayProcess (options: GatewayProcessOptions): Promise<Gateway> {
-  const { nodeId, env, directory } = options
+  const { nodeId, ports, env, directory } = options
   const child = spawn(process.execPath, ['--import', 'tsx', 'src/main.ts'], {
     cwd: ROOT,
-    env: { PATH: process.env['PATH'], ...env, GATEWAY_NODE_ID: nodeId, WS_HOST: '127.0.0.1', WS_PORT: '0', GRPC_HOST: '127.0.0.1', GRPC_PORT: '0', LOG_LEVEL: 'info' },
+    env: { PATH: process.env['PATH'], ...env, GATEWAY_NODE_ID: nodeId, WS_HOST: '127.0.0.1', WS_PORT: String(ports.ws), GRPC_HOST: '127.0.0.1', GRPC_PORT: String(ports.grpc), LOG_LEVEL: 'info' },
     stdio: ['ignore', 'pipe', 'pipe']
   })
   const ended = once(child, 'exit').then(([code, signal]) => String(code ?? signal))

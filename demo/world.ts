@@ -139,7 +139,7 @@ export class World {
     const { outside, clock, logger, processes } = this.#options
     const { directory, gatewayEnv: env } = this
     const gateway = processes
-      ? await startGatewayProcess({ nodeId, env, directory })
+      ? await startGatewayProcess({ nodeId, ports, env, directory })
       : await startGateway({ nodeId, ports, env, adapters: outside.adapters(), directory, clock, logger })
     this.#gateways.add(gateway)
     return gateway

@@ -13,6 +13,8 @@ declare module 'fastify' {
 export interface PeersOptions extends PeerClientsOptions {
   /** A ready client (tests, embedding); it is not closed here. */
   readonly client?: PeerNodes
+  /** Has a function called with the address of each node that starts. */
+  readonly onNodeStarted?: (call: (address: string) => void) => void
 }
 
 export default fp<PeersOptions>(async function peers (fastify, options) {
@@ -22,5 +24,6 @@ export default fp<PeersOptions>(async function peers (fastify, options) {
   }
   const clients = new PeerClients(options)
   fastify.decorate('peers', clients)
+  options.onNodeStarted?.((address) => { clients.started(address) })
   fastify.addHook('onClose', async () => { clients.close() })
 }, { name: 'peers', fastify: '5.x' })

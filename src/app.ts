@@ -128,7 +128,7 @@ async function assemble (app: FastifyInstance, config: Config, overrides: Overri
   await app.register(drain, { core: app.gateway, clock, random })
   await app.register(kafka, { ...common, ...config.kafka, bus: overrides.bus, nodeId, startId })
   await app.register(groups, { ...common, ...config.groups })
-  await app.register(peers, { authToken: config.grpc.authToken, tls: config.grpc.tls, ackTimeoutMs: config.push.ackTimeoutMs, clock })
+  await app.register(peers, { authToken: config.grpc.authToken, tls: config.grpc.tls, ackTimeoutMs: config.push.ackTimeoutMs, clock, onNodeStarted: (call) => { app.registry.onNodeStarted(call) } })
   const { hub, outbox, sessions, tracker } = app.gateway
   const outside = { nodeId, hub, registry: app.registry, peers: app.peers, logger }
   await app.register(pushGrpc, {

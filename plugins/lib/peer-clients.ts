@@ -85,6 +85,11 @@ export class PeerClients implements PeerNodes {
     return this.#call(methods.disconnect, address, request, deadlineMs)
   }
 
+  /** A node has started there: what is known of the one before it, its wait before the next attempt above all, is void. */
+  started (address: string): void {
+    this.#channels.delete(address)
+  }
+
   close (): void {
     this.#channels.clear()
   }

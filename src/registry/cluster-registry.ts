@@ -59,6 +59,7 @@ export class ClusterRegistry implements Registry {
   readonly #nodeKey: NodeKey
   readonly #watcher: Watcher
   #listener: RegistryListener | undefined
+  #onNodeStarted: (address: string) => void = () => {}
   #closing: Promise<void> | undefined
 
   constructor (options: ClusterRegistryOptions) {
@@ -72,7 +73,7 @@ export class ClusterRegistry implements Registry {
     this.#revocations = new Revocations(meter, (userId, deviceId, before) => this.#listener?.onRevoked(userId, deviceId, before))
     const cache = new RouteCache({ clock: options.clock, maxEntries: options.routeCacheEntries, ttlMs: options.cacheTtlMs })
     this.#locator = new Locator({ batcher, cache, meter, timeoutMs })
-    this.#nodes = new NodeDirectory({ nodeId: options.nodeId, batcher, timeoutMs })
+    this.#nodes = new NodeDirectory({ nodeId: options.nodeId, batcher, timeoutMs, onStarted: (address) => { this.#onNodeStarted(address) } })
     this.#nodeKey = new NodeKey({ ...options, batcher, leases, timeoutMs: registrationTimeoutMs })
     const feed = new Feed({
       meter, nodeId: options.nodeId, registrations: this.#registrations, routes: cache, revocations: this.#revocations, nodes: this.#nodes, nodeKey: this.#nodeKey
@@ -139,6 +140,11 @@ export class ClusterRegistry implements Registry {
   /** Rejects with SERVICE_UNAVAILABLE where nothing is known and etcd does not answer. */
   async nodeAddress (nodeId: string): Promise<string | undefined> {
     return await this.#nodes.address(nodeId)
+  }
+
+  /** Told the gRPC address of each node that starts, of those at the start as well. */
+  onNodeStarted (call: (address: string) => void): void {
+    this.#onNodeStarted = call
   }
 
   /** What the other nodes can take, as they announced it. */

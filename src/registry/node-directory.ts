@@ -8,6 +8,8 @@ export interface NodeDirectoryOptions {
   readonly batcher: Batcher
   /** How long etcd's answer is waited for, in milliseconds. */
   readonly timeoutMs: number
+  /** A node that was not there, or another process than before. */
+  readonly onStarted: (address: string) => void
 }
 
 export class NodeDirectory {
@@ -59,7 +61,9 @@ export class NodeDirectory {
   }
 
   onPut (nodeId: string, record: NodeRecord): void {
+    const before = this.#nodes.get(nodeId)
     this.#nodes.set(nodeId, record)
+    if (before?.start !== record.start) this.#options.onStarted(record.grpc)
   }
 
   onDelete (nodeId: string): void {
@@ -75,7 +79,9 @@ export class NodeDirectory {
   }
 
   onSnapshotEnd (): void {
-    this.#nodes = this.#snapshot ?? this.#nodes
+    const before = this.#nodes
+    this.#nodes = this.#snapshot ?? before
     this.#snapshot = undefined
+    for (const [nodeId, { grpc, start }] of this.#nodes) if (before.get(nodeId)?.start !== start) this.#options.onStarted(grpc)
   }
 }

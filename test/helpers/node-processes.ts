@@ -14,6 +14,7 @@ import { startService } from './services.ts'
 export const PEOPLE = 3_000
 export const PER_SECOND = 1_000
 export const PATIENCE_MS = 90_000
+export const REGISTRY_TTL_MS = 10_000
 const GROUP_SIZE = 20
 const GROUPS = 60
 const mysqlUrl = process.env['MYSQL_URL'] ?? ''
@@ -37,7 +38,7 @@ export async function startNodes (t: Test, names: readonly string[]): Promise<No
     refreshTokenTtlMs: 3_600_000,
     httpPort: 0,
     processes: true,
-    gatewayEnv: { REGISTRY_TTL: '10s', REGISTRY_RENEW_INTERVAL: '3s', DRAIN_TIMEOUT: '20s', HANDSHAKES_PER_IP: '0', MAX_PENDING_HANDSHAKES_PER_IP: '5000', LOG_LEVEL: 'warn' }
+    gatewayEnv: { REGISTRY_TTL: `${REGISTRY_TTL_MS / 1000}s`, REGISTRY_RENEW_INTERVAL: '3s', DRAIN_TIMEOUT: '20s', HANDSHAKES_PER_IP: '0', HANDSHAKES_PER_USER: '0', MAX_PENDING_HANDSHAKES_PER_IP: '5000', LOG_LEVEL: 'warn' }
   })
   t.teardown(() => within(world.close(), 'end', PATIENCE_MS))
   const nodes: Gateway[] = []

@@ -351,6 +351,25 @@ t.test('mutual TLS: only callers with a certificate of an allowed name are serve
   await t.rejects(impostors.push(`127.0.0.1:${app.pushServer.port}`, message(), 2_000), { code: 'SERVICE_UNAVAILABLE' }, 'a server without an allowed name is not told anything')
 })
 
+t.test('[GW-END-2] a node that comes back under its address is reached at once', async (t) => {
+  const first = await world(t)
+  connect(first.hub, 'bob', 'phone')
+  const { port } = first.app.pushServer
+  const nodes = new PeerClients({})
+  t.teardown(() => { nodes.close() })
+  const local = message({ scope: Scope.LOCAL })
+  const push = () => nodes.push(`127.0.0.1:${port}`, local, 2_000)
+  t.match(await push(), { success: true })
+  await first.app.close()
+  // Refused, and the next attempt waits; that grows with each, up to a second.
+  const deadline = performance.now() + 1_500
+  while (performance.now() < deadline) await push().catch(async () => { await new Promise(setImmediate) })
+  const second = await world(t, { port })
+  connect(second.hub, 'bob', 'phone')
+  nodes.started(`127.0.0.1:${port}`)
+  t.match(await push(), { success: true })
+})
+
 t.test('TLS of the server alone goes with a bearer', async (t) => {
   const authority = createAuthority()
   t.teardown(() => { authority.remove() })

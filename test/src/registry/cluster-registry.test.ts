@@ -385,6 +385,13 @@ t.test('the node key says how a node is reached, and others follow it', async (t
   await settle()
   t.equal(await a.registry.nodeAddress('b'), 'moved.example:1')
   t.match(b.logger.lines.at(-1), { level: 'error', facts: { node: 'b' } }, 'who lost its id says so')
+  const started: string[] = []
+  a.registry.onNodeStarted((address) => { started.push(address) })
+  await world.put(nodeKey('b'), '{"grpc":"moved.example:1","start":"s2"}')
+  await world.put(nodeKey('b'), '{"grpc":"moved.example:1","start":"s2","connects_per_s":70}')
+  await world.put(nodeKey('e'), '{"grpc":"e.example:1","start":"s1"}')
+  await settle()
+  t.strictSame(started, ['moved.example:1', 'e.example:1'], 'told of each process, once')
   a.kv.cut()
   await settle()
   t.equal(await world.done(a.registry.nodeAddress('b')), 'moved.example:1', 'what is known serves on')
