@@ -9,7 +9,7 @@ import { MemoryMessageStore } from '../../demo/stores/memory-message-store.ts'
 import { World } from '../../demo/world.ts'
 import { systemClock } from '../../src/embedded/system-clock.ts'
 import { Population } from './population.ts'
-import { startService } from './services.ts'
+import { startService, type Services } from './services.ts'
 
 export const PEOPLE = 3_000
 export const PER_SECOND = 1_000
@@ -20,10 +20,16 @@ const GROUPS = 60
 const mysqlUrl = process.env['MYSQL_URL'] ?? ''
 if (mysqlUrl === '') throw new Error('MYSQL_URL is missing')
 
-export interface Nodes { readonly world: World, readonly outside: Outside, readonly nodes: Gateway[], readonly run: string }
+export interface Nodes { readonly services: Services, readonly world: World, readonly outside: Outside, readonly nodes: Gateway[], readonly run: string }
+
+export interface NodesOptions {
+  readonly ttlMs?: number
+  /** Puts something between the nodes and etcd, `host:port`; the rest of the world goes straight. */
+  readonly throughProxy?: (address: string) => Promise<string>
+}
 
 /** Starts them in their order; everything ends with the test. */
-export async function startNodes (t: Test, names: readonly string[]): Promise<Nodes> {
+export async function startNodes (t: Test, names: readonly string[], { ttlMs = REGISTRY_TTL_MS, throughProxy = async (address) => address }: NodesOptions = {}): Promise<Nodes> {
   const services = await startService(['etcd', 'redis', 'kafka'])
   t.teardown(() => services.stop())
   const run = `${process.pid.toString(36)}${Date.now().toString(36)}`
@@ -38,19 +44,20 @@ export async function startNodes (t: Test, names: readonly string[]): Promise<No
     refreshTokenTtlMs: 3_600_000,
     httpPort: 0,
     processes: true,
-    gatewayEnv: { REGISTRY_TTL: `${REGISTRY_TTL_MS / 1000}s`, REGISTRY_RENEW_INTERVAL: '3s', DRAIN_TIMEOUT: '20s', HANDSHAKES_PER_IP: '0', HANDSHAKES_PER_USER: '0', MAX_PENDING_HANDSHAKES_PER_IP: '5000', LOG_LEVEL: 'warn' }
+    gatewayEnv: { ETCD_ENDPOINTS: `http://${await throughProxy(services.address('ETCD_ENDPOINTS').replace('http://', ''))}`, REGISTRY_TTL: `${ttlMs / 1000}s`, REGISTRY_RENEW_INTERVAL: '3s', DRAIN_TIMEOUT: '20s', HANDSHAKES_PER_IP: '0', HANDSHAKES_PER_USER: '0', MAX_PENDING_HANDSHAKES_PER_IP: '5000', LOG_LEVEL: 'warn' }
   })
   t.teardown(() => within(world.close(), 'end', PATIENCE_MS))
   const nodes: Gateway[] = []
   for (const name of names) nodes.push(await world.startGateway(name))
-  return { world, outside, nodes, run }
+  return { services, world, outside, nodes, run }
 }
 
 /** Three nodes with everybody connected. */
 export async function startPopulated (t: Test): Promise<Nodes & { readonly population: Population }> {
-  const { world, outside, nodes, run } = await startNodes(t, ['node-a', 'node-b', 'node-c'])
+  const all = await startNodes(t, ['node-a', 'node-b', 'node-c'])
+  const { world, outside, nodes, run } = all
   const population = new Population({ world, outside, run, people: PEOPLE, groups: GROUPS, groupSize: GROUP_SIZE, urls: () => nodes.map(({ url }) => url) })
   t.teardown(() => { population.close() })
   await population.open(PATIENCE_MS)
-  return { world, outside, nodes, run, population }
+  return { ...all, population }
 }
