@@ -43,6 +43,7 @@ export default fp<DrainPluginOptions>(async function drain (fastify, { core, clo
     },
     target: {
       stopReading: (connection) => { connection.draining = true },
+      hasPushes: ({ pending }) => pending !== null,
       isBusy: ({ inbox, sending, pending }) => inbox !== null || sending !== null || pending !== null,
       close: (connection) => { core.sessions.close(connection, 'shutdown') }
     }

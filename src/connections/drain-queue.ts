@@ -1,4 +1,4 @@
-/** The turns of a drain: who is told, whose turn has come, who still settles. Idle users go first. */
+/** The turns of a drain: who is told, whose turn has come, who still settles. Idle users go first, those with pushes waiting last. */
 import type { Clock } from '../ports.ts'
 import { encodeShutdown } from '../protocol/encode.ts'
 import type { Connection } from './connection.ts'
@@ -10,6 +10,8 @@ export interface DrainTarget {
   stopReading (connection: Connection): void
   /** A message of it waits, is queued or upstream, or a push waits for its ack. */
   isBusy (connection: Connection): boolean
+  /** A push waits for its ack. */
+  hasPushes (connection: Connection): boolean
   /** Closes it with 1012; its registration is deleted with it. */
   close (connection: Connection): void
 }
@@ -51,16 +53,19 @@ export class DrainQueue {
   get settling (): number { return this.#settling.length }
   get isEmpty (): boolean { return this.waiting === 0 && this.settling === 0 }
 
-  /** Begins with these: those of idle users in front, so that the others have time to settle. */
+  /** Begins with these: those of idle users in front, so that the others have time to settle; where acks are awaited, that is least in our hands. */
   fill (connections: readonly Connection[]): void {
     const { target } = this.#options
     const idle: Connection[] = []
     const busy: Connection[] = []
+    const awaiting: Connection[] = []
     for (const connection of connections) {
-      if (connection.user.connections.some((own) => target.isBusy(own))) busy.push(connection)
+      const own = connection.user.connections
+      if (own.some((each) => target.hasPushes(each))) awaiting.push(connection)
+      else if (own.some((each) => target.isBusy(each))) busy.push(connection)
       else idle.push(connection)
     }
-    this.#order = idle.concat(busy)
+    this.#order = idle.concat(busy, awaiting)
     this.#told = this.#turn = 0
   }
 

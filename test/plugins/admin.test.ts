@@ -33,7 +33,7 @@ async function app (t: Test, token?: string) {
     health: main.health,
     random: () => 0,
     outbox: { send: () => 'queued' },
-    target: { stopReading: () => {}, isBusy: () => false, close: (connection) => { hub.remove(connection) } }
+    target: { stopReading: () => {}, isBusy: () => false, hasPushes: () => false, close: (connection) => { hub.remove(connection) } }
   })
   const operations = new NodeOperations({ nodeId: 'node-1', drain, times: { delayMs: 1000, timeoutMs: 30_000 }, hub, idOf: ({ serial }) => `x.${serial}` })
   const status = { health: async () => main.health.report(), metrics: main.metrics.expose }

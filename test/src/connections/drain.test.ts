@@ -13,6 +13,8 @@ function world (random: () => number = Math.random) {
   const clock = new ManualClock()
   const hub = new Hub()
   const busy = new Set<Connection>()
+  /** Busy with a push that waits. */
+  const awaiting = new Set<Connection>()
   const stopped = new Set<Connection>()
   const told = new Map<Connection, { at: number, waitMs: number, frame: Buffer }>()
   const closes: Array<{ at: number, connection: Connection }> = []
@@ -47,6 +49,7 @@ function world (random: () => number = Math.random) {
     target: {
       stopReading: (connection) => { stopped.add(connection) },
       isBusy: (connection) => busy.has(connection),
+      hasPushes: (connection) => awaiting.has(connection),
       close: (connection) => {
         if (!told.has(connection) || !stopped.has(connection)) throw new Error('closed without its turn')
         connection.state = 'closing'
@@ -61,7 +64,7 @@ function world (random: () => number = Math.random) {
     drain.start(times).then(() => { state.done = true }, t.threw)
     return state
   }
-  return { clock, meter, logger, others, stall, hub, busy, stopped, told, closes, phases, drain, start, add: (count: number, prefix = 'user') => Array.from({ length: count }, (_, at) => connect(hub, `${prefix}-${at}`).connection), startedAt }
+  return { clock, meter, logger, others, stall, hub, busy, awaiting, stopped, told, closes, phases, drain, start, add: (count: number, prefix = 'user') => Array.from({ length: count }, (_, at) => connect(hub, `${prefix}-${at}`).connection), startedAt }
 }
 
 /** The most closes in any window of a second. */
@@ -191,6 +194,18 @@ t.test('[GW-END-1] idle users go first, and a busy connection settles before it 
   await clock.run(300)
   t.equal(closes.at(-1)?.connection, third, 'it had 5 s')
   t.ok(state.done)
+})
+
+t.test('[GW-END-1] users with pushes waiting have their turn last, on all devices', async (t) => {
+  const { start, add, clock, stopped, busy, awaiting, hub, others } = world()
+  others.room = { connectsPerSecond: 20, draining: 0 }
+  const [first, second, third, fourth] = add(4) as [Connection, Connection, Connection, Connection]
+  const tablet = connect(hub, first.user.userId, 'tablet').connection
+  for (const connection of [first, second, fourth]) busy.add(connection)
+  for (const connection of [first, second]) awaiting.add(connection)
+  start({ delayMs: 0, timeoutMs: 30_000 })
+  await clock.run(1_000)
+  t.same([...stopped].map((connection) => [third, fourth, first, second, tablet].indexOf(connection)), [0, 1, 2, 3, 4])
 })
 
 t.test('[GW-END-1] whoever had passed the door before it closed is told and closed as well', async (t) => {
