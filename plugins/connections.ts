@@ -25,7 +25,7 @@ declare module 'fastify' {
 
 export interface ConnectionsOptions {
   readonly clock: Clock
-  readonly core: Omit<CoreOptions, 'driver' | 'clock' | 'meter' | 'logger' | 'registry' | 'authenticator' | 'im' | 'imPolicy'>
+  readonly core: Omit<CoreOptions, 'driver' | 'clock' | 'meter' | 'logger' | 'tracer' | 'registry' | 'authenticator' | 'im' | 'imPolicy'>
   readonly path: string
   readonly maxMessageBytes: number
   readonly closeTimeoutMs: number
@@ -63,6 +63,7 @@ export default fp<ConnectionsOptions>(async function connections (fastify, optio
     clock,
     meter: fastify.meter,
     logger: fastify.log,
+    tracer: fastify.tracer,
     registry: fastify.registry,
     authenticator: fastify.authenticator,
     im: fastify.im,
@@ -105,4 +106,4 @@ export default fp<ConnectionsOptions>(async function connections (fastify, optio
     }
   })
   core.start()
-}, { name: 'connections', fastify: '5.x', dependencies: ['metrics', 'registry', 'upstream', 'auth'] })
+}, { name: 'connections', fastify: '5.x', dependencies: ['metrics', 'tracing', 'registry', 'upstream', 'auth'] })

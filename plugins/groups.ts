@@ -25,8 +25,8 @@ export default fp<GroupsOptions>(async function groups (fastify, options) {
   if (options.membershipCacheBytes < MIN_CACHE_BYTES) throw new RangeError(`membershipCacheBytes has to be at least ${MIN_CACHE_BYTES}`)
   const { hub, outbox } = fastify.gateway
   const membership = new Membership({ ...options, hub, users: fastify.users, sharedCache: fastify.sharedCache })
-  const consumer = new GroupConsumer({ ...options, hub, outbox, membership, fanOut: new FanOut({ outbox }) })
+  const consumer = new GroupConsumer({ ...options, tracer: fastify.tracer, hub, outbox, membership, fanOut: new FanOut({ outbox }) })
   // Only when everything else is ready: what is fetched can be handed over at once.
   fastify.addHook('onReady', async () => { fastify.groupBus.start((record) => consumer.handle(record)) })
   fastify.addHook('onClose', async () => { consumer.stop() })
-}, { name: 'groups', fastify: '5.x', dependencies: ['connections', 'upstream', 'cache', 'kafka'] })
+}, { name: 'groups', fastify: '5.x', dependencies: ['connections', 'upstream', 'cache', 'kafka', 'tracing'] })

@@ -29,6 +29,8 @@ export interface PushGrpcOptions extends GrpcCredentials {
   readonly maxConnectionAgeMs: number
   /** What calls under way have to end in when the server closes. */
   readonly closeGraceMs?: number
+  /** Whether the callers' trace context is looked for. */
+  readonly isTraced?: boolean
   readonly push: Pick<Push, 'deliver' | 'deliverReceipt'>
   readonly presence: Pick<Presence, 'presence' | 'disconnect'>
   readonly clock: Clock

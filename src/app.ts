@@ -17,6 +17,7 @@ import peers from '../plugins/peers.ts'
 import pushGrpc from '../plugins/push-grpc.ts'
 import rateLimit from '../plugins/rate-limit.ts'
 import registry from '../plugins/registry.ts'
+import tracing from '../plugins/tracing.ts'
 import upstream from '../plugins/upstream.ts'
 import { createHttpServer } from '../plugins/lib/http-server.ts'
 import adminRoutes from '../routes/admin.ts'
@@ -66,7 +67,8 @@ async function assemble (app: FastifyInstance, config: Config, overrides: Overri
   const { nodeId, version } = config.node
   const logger = app.log
   await app.register(metrics, { version, processMetrics: true, worker: config.workers.index?.toString() })
-  const { meter } = app
+  await app.register(tracing, { ...config.tracing, nodeId, version })
+  const { meter, tracer } = app
   await app.register(health, {
     clock,
     dependencies: dependenciesOf(config, overrides),
@@ -134,7 +136,8 @@ async function assemble (app: FastifyInstance, config: Config, overrides: Overri
   await app.register(pushGrpc, {
     ...common,
     ...config.grpc,
-    push: new Push({ ...outside, outbox, tracker, clock, meter, ackTimeoutMs: config.push.ackTimeoutMs, maxPending: config.push.maxPendingPushes, maxPendingBytes: config.push.maxPendingBytes }),
+    isTraced: tracer !== undefined,
+    push: new Push({ ...outside, outbox, tracker, clock, meter, tracer, ackTimeoutMs: config.push.ackTimeoutMs, maxPending: config.push.maxPendingPushes, maxPendingBytes: config.push.maxPendingBytes }),
     presence: new Presence({ ...outside, disconnect: (connection) => { sessions.close(connection, 'disconnected') } })
   })
 

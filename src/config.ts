@@ -22,6 +22,12 @@ export interface Config {
   /** Processes behind one port; `index`: which of them this is, undefined for the primary and where there is one alone. */
   readonly workers: { readonly count: number, readonly index: number | undefined }
   readonly log: { readonly level: string }
+  readonly tracing: {
+    /** Base URL of an OTLP collector; undefined: off. */
+    readonly endpoint: string | undefined
+    /** Share of the traces that begin here, 0 to 1. */
+    readonly sampleRatio: number
+  }
   readonly ws: {
     readonly host: string
     readonly port: number

@@ -1,5 +1,5 @@
 /** The gateway's inside, put together: everything that a socket, a push or a group record meets. No I/O of its own. */
-import type { Authenticator, Clock, ImService, Logger, Meter, Registry, SocketDriver } from './ports.ts'
+import type { Authenticator, Clock, ImService, Logger, Meter, Registry, SocketDriver, Tracer } from './ports.ts'
 import type { Connection } from './connections/connection.ts'
 import { Heartbeat } from './connections/heartbeat.ts'
 import { Hub } from './connections/hub.ts'
@@ -17,6 +17,7 @@ export interface CoreOptions {
   readonly clock: Clock
   readonly meter: Meter
   readonly logger: Logger
+  readonly tracer?: Tracer | undefined
   readonly registry: Registry
   readonly authenticator: Authenticator
   readonly im: ImService
@@ -75,6 +76,7 @@ export function createCore (options: CoreOptions): Core {
     clock,
     meter,
     logger,
+    tracer: options.tracer,
     maxPending: options.maxSendsInFlight,
     queueTimeoutMs: options.sendQueueTimeoutMs,
     onSettled: (connection) => { inbound.resume(connection) }

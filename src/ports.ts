@@ -145,6 +145,24 @@ export interface SharedCache {
   apply (groupId: string, userId: string, event: 'join' | 'leave'): Promise<void>
 }
 
+// ---- traces
+
+/** `send_msg`: frame in to answer out. `route`: the IM Service's part of it. `push`: a caller's push to its report. `deliver`: one device of it, to its ack. `group_msg`: a group record to its last local write. */
+export type SpanName = 'send_msg' | 'route' | 'push' | 'deliver' | 'group_msg'
+
+export interface Span {
+  /** W3C trace context of what happens inside it. */
+  readonly traceparent: string
+  /** Once. */
+  end (outcome: string, isFailure: boolean): void
+}
+
+/** Where spans go [GW-OBS-2]. There is none where tracing is off, so that nothing is spent on it. */
+export interface Tracer {
+  /** `parent`: W3C trace context; what is malformed counts as none. Attributes are ids, never content or tokens. */
+  start (name: SpanName, parent: string | undefined, attributes: Readonly<Record<string, string | number>>): Span
+}
+
 // ---- group bus
 
 export type Topic = 'group_msg' | 'membership_change' | 'read_receipt_events'

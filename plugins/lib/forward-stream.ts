@@ -36,8 +36,8 @@ export class ForwardStream {
   get isOver (): boolean { return this.#isOver }
 
   /** As PeerNodes'; the node waits its own ACK timeout. */
-  push (request: PushMessageRequest, deadlineMs: number): Promise<PushMessageResponse> {
-    return this.#batcher.call((correlation) => ({ correlation, push: request }), maxBytes(request), deadlineMs)
+  push (request: PushMessageRequest, deadlineMs: number, traceparent = ''): Promise<PushMessageResponse> {
+    return this.#batcher.call((correlation) => ({ correlation, push: request, traceparent }), maxBytes(request), deadlineMs)
   }
 
   /** No more pushes; the reports of those under way are awaited. */

@@ -70,11 +70,11 @@ export class PeerClients implements PeerNodes {
   /** Channels that are kept. */
   get size (): number { return this.#channels.size }
 
-  push (address: string, request: PushMessageRequest, deadlineMs: number): Promise<PushMessageResponse> {
-    if (deadlineMs < this.#streamFromMs) return this.#call(methods.pushMessage, address, request, deadlineMs)
+  push (address: string, request: PushMessageRequest, deadlineMs: number, traceparent?: string): Promise<PushMessageResponse> {
+    if (deadlineMs < this.#streamFromMs) return this.#call(methods.pushMessage, address, request, deadlineMs, traceparent)
     const channel = this.#channels.memo(address)
     if (channel.stream === undefined || channel.stream.isOver) channel.stream = new ForwardStream(channel.client, this.#metadata, this.#clock)
-    return channel.stream.push(request, deadlineMs)
+    return channel.stream.push(request, deadlineMs, traceparent)
   }
 
   pushReadReceipt (address: string, request: PushReadReceiptRequest, deadlineMs: number): Promise<PushMessageResponse> {
@@ -94,12 +94,14 @@ export class PeerClients implements PeerNodes {
     this.#channels.clear()
   }
 
-  #call<Req, Res> (method: MethodDefinition<Req, Res>, address: string, request: Req, deadlineMs: number): Promise<Res> {
+  #call<Req, Res> (method: MethodDefinition<Req, Res>, address: string, request: Req, deadlineMs: number, traceparent?: string): Promise<Res> {
     const { client } = this.#channels.memo(address)
+    const metadata = traceparent === undefined ? this.#metadata : this.#metadata.clone()
+    if (traceparent !== undefined) metadata.set('traceparent', traceparent)
     return new Promise((resolve, reject) => {
       // grpc-js counts deadlines by the wall clock, so this one is not injected.
       const options = { deadline: Date.now() + deadlineMs }
-      client.makeUnaryRequest(method.path, method.requestSerialize, method.responseDeserialize, request, this.#metadata, options, (error, response) => {
+      client.makeUnaryRequest(method.path, method.requestSerialize, method.responseDeserialize, request, metadata, options, (error, response) => {
         if (error !== null) reject(grpcError(error))
         else resolve(response as Res)
       })

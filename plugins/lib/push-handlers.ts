@@ -17,6 +17,8 @@ export interface PushHandlersOptions {
   readonly clock: Clock
   readonly meter: Meter
   readonly logger: Logger
+  /** Whether the callers' trace context is looked for. */
+  readonly isTraced?: boolean
   /** How long a PushStream may last. */
   readonly maxStreamAgeMs: number
   readonly maxOutstanding?: number
@@ -37,11 +39,11 @@ export class PushHandlers {
   readonly implementation: HandlersOf<typeof GatewayServiceDefinition>
 
   constructor (options: PushHandlersOptions) {
-    const { push, presence, clock, maxStreamAgeMs, maxOutstanding = MAX_OUTSTANDING } = options
+    const { push, presence, clock, isTraced = false, maxStreamAgeMs, maxOutstanding = MAX_OUTSTANDING } = options
     this.#options = options
     const onClosed = (stream: PushStream): void => { this.#streams.delete(stream) }
     this.implementation = {
-      pushMessage: this.#unary((call, callback) => { push.deliver(call.request, leftMs(call.getDeadline()), new Answer(callback)) }),
+      pushMessage: this.#unary((call, callback) => { push.deliver(call.request, leftMs(call.getDeadline()), new Answer(callback), 0, isTraced ? call.metadata.get('traceparent')[0]?.toString() : undefined) }),
       pushReadReceipt: this.#unary((call, callback) => { push.deliverReceipt(call.request, leftMs(call.getDeadline()), new Answer(callback)) }),
       getPresence: this.#unary((call, callback) => { this.#answer(presence.presence(call.request), callback) }),
       disconnect: this.#unary((call, callback) => { this.#answer(presence.disconnect(call.request, leftMs(call.getDeadline())), callback) }),

@@ -99,10 +99,10 @@ export class PushStream implements PushSink {
     const deadlineMs = leftMs(this.#call.getDeadline())
     const end = Math.min(this.#next + SLICE_ITEMS, this.#batch.length)
     while (this.#next < end) {
-      const { correlation, push: request } = this.#batch[this.#next++] as PushItem
+      const { correlation, push: request, traceparent } = this.#batch[this.#next++] as PushItem
       this.#outstanding++
       if (request === undefined) this.refused(correlation, new GatewayError('INVALID_MESSAGE', { detail: 'push must be set' }))
-      else push.deliver(request, deadlineMs, this, correlation)
+      else push.deliver(request, deadlineMs, this, correlation, traceparent === '' ? undefined : traceparent)
     }
     if (this.#next === this.#batch.length) this.#batch = NOTHING
     else this.#workSoon()

@@ -10,6 +10,7 @@ export function buildConfig (v: Values, derived: Derived): Config {
     node: { nodeId: derived.nodeId, version: readVersion() },
     workers: { count: v.WORKERS, index: derived.worker },
     log: { level: v.LOG_LEVEL },
+    tracing: { endpoint: v.OTEL_EXPORTER_OTLP_ENDPOINT, sampleRatio: Number(v.OTEL_TRACES_SAMPLER_ARG) },
     ws: { host: v.WS_HOST, port: v.WS_PORT, readBufferBytes: v.READ_BUFFER_SIZE, writeBufferBytes: v.WRITE_BUFFER_SIZE, maxMessageBytes: v.MAX_MESSAGE_SIZE, closeTimeoutMs: v.CLOSE_TIMEOUT },
     outbox: { outboxBytes: v.OUTBOX_BYTES, outboxTotalBytes: v.OUTBOX_TOTAL_BYTES, writeWaitMs: v.WRITE_WAIT },
     heartbeat: { intervalMs: derived.heartbeatIntervalMs, timeoutMs: derived.heartbeatTimeoutMs },

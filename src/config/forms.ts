@@ -30,5 +30,6 @@ export const FORMS: Readonly<Record<Form, FormRule>> = {
   redis: { says: 'host:port, host:port,host:port, cluster:host:port or sentinel:name@host:port', passes: (text) => parseRedisAddress(text) !== undefined },
   topic: { says: '1-200 characters of A-Z a-z 0-9 . _ -', passes: (text) => /^[A-Za-z0-9._-]{1,200}$/.test(text) },
   pem: { says: 'PEM text (for a path to a file use the name with _FILE)', passes: (text) => text.includes('-----BEGIN ') },
+  ratio: { says: 'a number of 0 to 1 like 0.05', passes: (text) => /^(?:0(?:\.\d+)?|1(?:\.0+)?)$/.test(text) },
   bearer: { says: '16 or more characters of A-Z a-z 0-9 - . _ ~ + / =', passes: (text) => /^[A-Za-z0-9._~+/-]{16,}=*$/.test(text) }
 }

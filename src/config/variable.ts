@@ -23,7 +23,7 @@ export type Variable = Common & (
 )
 
 /** What a text, or each item of a list, has to look like. */
-export type Form = 'any' | 'name' | 'host' | 'hostPort' | 'target' | 'origin' | 'network' | 'url' | 'endpoint' | 'redis' | 'topic' | 'pem' | 'bearer'
+export type Form = 'any' | 'name' | 'host' | 'hostPort' | 'target' | 'origin' | 'network' | 'url' | 'endpoint' | 'redis' | 'topic' | 'pem' | 'bearer' | 'ratio'
 
 type Base<R> =
   R extends { kind: 'duration' | 'size' | 'integer' } ? number

@@ -5,7 +5,8 @@ export const NODE = {
   GATEWAY_NODE_ID: { kind: 'text', form: 'name', otherwise: 'the host name', about: 'Name of this node, unique in the cluster and the same after a restart' },
   WORKERS: { kind: 'integer', default: 1, min: 1, max: 64, about: 'Processes behind one WebSocket port, each a node with the id GATEWAY_NODE_ID-i and the gRPC port GRPC_PORT + i; limits count for each of them; needs ADMIN_PORT' },
   LOG_LEVEL: { kind: 'choice', default: 'info', choices: ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], about: 'Least severe log lines that are written' },
-  OTEL_EXPORTER_OTLP_ENDPOINT: { kind: 'text', form: 'url', about: 'Reserved for traces: accepted, not used yet' }
+  OTEL_EXPORTER_OTLP_ENDPOINT: { kind: 'text', form: 'url', about: 'Base URL of an OTLP collector (HTTP, protobuf) that gets the traces; without it there are none, and nothing is spent on them' },
+  OTEL_TRACES_SAMPLER_ARG: { kind: 'text', form: 'ratio', default: '1', about: 'Share of the traces that is recorded, of those that begin here or with a client; callers and Kafka records that come with a decision are followed' }
 } as const satisfies Record<string, Variable>
 
 export const WEBSOCKET = {

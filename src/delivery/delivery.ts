@@ -4,7 +4,7 @@
  */
 import { Outcome, type PushMessageResponse } from '../generated/gateway/v1/gateway.ts'
 import { GatewayError } from '../errors.ts'
-import type { Clock, Logger, Meter, Registry } from '../ports.ts'
+import type { Clock, Logger, Meter, Registry, Span, Tracer } from '../ports.ts'
 import type { Connection } from '../connections/connection.ts'
 import type { Hub } from '../connections/hub.ts'
 import type { DeviceOutcome, Parcel, ParcelWaiter } from './parcel.ts'
@@ -30,6 +30,7 @@ export interface DeliveryContext {
   readonly clock: Clock
   readonly meter: Meter
   readonly logger: Logger
+  readonly tracer?: Tracer | undefined
   readonly ackTimeoutMs: number
   /** Finds devices that are not here; `retry` those whose route was old. */
   readonly router: { locate (delivery: Delivery): void, retry (delivery: Delivery, deviceIds: readonly string[]): void }
@@ -45,6 +46,8 @@ const OUTCOMES = {
   WRITTEN: Outcome.OUTCOME_WRITTEN
 } as const satisfies Record<DeviceOutcome, Outcome>
 
+const FAILED: ReadonlySet<DeviceOutcome> = new Set(['ACK_TIMEOUT', 'SLOW', 'GONE'])
+
 export class Delivery implements ParcelWaiter, WheelEntry {
   wheelNext: WheelEntry | null = IDLE_ENTRY.wheelNext
   wheelPrevious: WheelEntry | null = IDLE_ENTRY.wheelPrevious
@@ -59,22 +62,28 @@ export class Delivery implements ParcelWaiter, WheelEntry {
   readonly #correlation: number
   readonly #receivedAtMs: number
   readonly #deadlineMs: number
+  readonly #span: Span | undefined
+  /** By device that is here. */
+  #deviceSpans: Map<string, Span> | null = null
   /** Parts whose end is awaited; the start is one. */
   #parts = 1
   #isDone = false
 
   /** `budgetMs`: the time until the caller's deadline. */
-  constructor (context: DeliveryContext, parcel: Parcel, budgetMs: number, sink: PushSink, correlation: number) {
+  constructor (context: DeliveryContext, parcel: Parcel, budgetMs: number, sink: PushSink, correlation: number, traceparent: string | undefined) {
     this.parcel = parcel
     this.#context = context
     this.#sink = sink
     this.#correlation = correlation
     this.#receivedAtMs = context.clock.monotonicMs()
     this.#deadlineMs = this.#receivedAtMs + budgetMs
+    this.#span = context.tracer?.start('push', traceparent, { msg_id: parcel.msgId, user_id: parcel.userId })
   }
 
   /** It has answered. */
   get isDone (): boolean { return this.#isDone }
+  /** For nodes that it is handed to. */
+  get traceparent (): string | undefined { return this.#span?.traceparent }
   /** Time since the push came. */
   get elapsedMs (): number { return this.#context.clock.monotonicMs() - this.#receivedAtMs }
   /** Time until the caller's deadline. */
@@ -104,12 +113,14 @@ export class Delivery implements ParcelWaiter, WheelEntry {
   hand (target: Connection): void {
     this.open()
     this.report.expect(target.deviceId, this.#context.nodeId)
+    if (this.#span !== undefined) this.#traceDevice(target.deviceId, this.#span.traceparent)
     this.parcel.deliver(target, Math.min(this.#context.ackTimeoutMs, this.leftMs - HOP_MARGIN_MS), this)
   }
 
   /** A device that is here has settled. */
   settled (deviceId: string, outcome: DeviceOutcome): void {
     const { meter, nodeId, router } = this.#context
+    this.#deviceSpans?.get(deviceId)?.end(outcome, FAILED.has(outcome))
     if (outcome !== 'MOVED') meter.count('push_outcomes_total', 1, outcome)
     if (outcome === 'ACKED') meter.observe('delivery_seconds', this.elapsedMs / 1000)
     this.record(deviceId, OUTCOMES[outcome], nodeId)
@@ -137,6 +148,7 @@ export class Delivery implements ParcelWaiter, WheelEntry {
     this.#isDone = true
     this.#context.finished(this)
     const { report, parcel } = this
+    this.#span?.end(report.devices.length === 0 ? 'nobody' : report.response().success ? 'delivered' : 'not delivered', false)
     // Nothing at all is known of the user: that is no news of being offline.
     if (report.routesIncomplete && report.devices.length === 0 && this.#context.hub.user(parcel.userId) === undefined) {
       this.#context.meter.count('pushes_refused_total', 1, 'UNAVAILABLE')
@@ -145,6 +157,13 @@ export class Delivery implements ParcelWaiter, WheelEntry {
     }
     if (!parcel.isLocal) this.#countUnreached()
     this.#sink.settled(this.#correlation, report.response())
+  }
+
+  #traceDevice (deviceId: string, traceparent: string): void {
+    const span = this.#context.tracer?.start('deliver', traceparent, { msg_id: this.parcel.msgId, device_id: deviceId })
+    if (span === undefined) return
+    this.#deviceSpans ??= new Map()
+    this.#deviceSpans.set(deviceId, span)
   }
 
   /** Counted where the push came in, and once: another node's NOT_CONNECTED may be no more than the reason for a second try. */

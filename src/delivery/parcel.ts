@@ -27,7 +27,7 @@ export interface Parcel {
   /** Hands it to the device that `connection` belongs to. The waiter is told once, before this returns or later. */
   deliver (connection: Connection, waitMs: number, waiter: ParcelWaiter): void
   /** Asks the node at `address` to deliver it to a device, or with an empty `deviceId` to all of the user's devices there. */
-  forward (peers: PeerNodes, address: string, deviceId: string, deadlineMs: number): Promise<PushMessageResponse>
+  forward (peers: PeerNodes, address: string, deviceId: string, deadlineMs: number, traceparent?: string): Promise<PushMessageResponse>
 }
 
 export class MessageParcel implements Parcel {
@@ -61,8 +61,8 @@ export class MessageParcel implements Parcel {
     this.#tracker.push(connection, this.msgId, this.frame, waitMs, waiter)
   }
 
-  forward (peers: PeerNodes, address: string, deviceId: string, deadlineMs: number): Promise<PushMessageResponse> {
-    return peers.push(address, { ...this.#request, deviceId, scope: Scope.LOCAL }, deadlineMs)
+  forward (peers: PeerNodes, address: string, deviceId: string, deadlineMs: number, traceparent?: string): Promise<PushMessageResponse> {
+    return peers.push(address, { ...this.#request, deviceId, scope: Scope.LOCAL }, deadlineMs, traceparent)
   }
 }
 

@@ -1,7 +1,7 @@
 /** Pushes and read receipts to a user's devices: checked, bounded, and each answered once. */
 import { GatewayError, type ErrorCode } from '../errors.ts'
 import type { PushMessageRequest, PushReadReceiptRequest } from '../generated/gateway/v1/gateway.ts'
-import type { Clock, Logger, Meter, Registry } from '../ports.ts'
+import type { Clock, Logger, Meter, Registry, Tracer } from '../ports.ts'
 import type { Hub } from '../connections/hub.ts'
 import type { Outbox } from '../connections/outbox.ts'
 import { Delivery, HOP_MARGIN_MS, type DeliveryContext, type PushSink } from './delivery.ts'
@@ -23,6 +23,7 @@ export interface PushOptions {
   readonly clock: Clock
   readonly meter: Meter
   readonly logger: Logger
+  readonly tracer?: Tracer | undefined
   /** How long a device has to acknowledge. */
   readonly ackTimeoutMs: number
   /** Pushes under way, those for other nodes' devices included. */
@@ -45,8 +46,8 @@ export class Push {
   #bytes = 0
 
   constructor (options: PushOptions) {
-    const { nodeId, hub, registry, peers, clock, meter, logger, ackTimeoutMs } = options
-    const shared = { nodeId, hub, registry, peers, clock, meter, logger, ackTimeoutMs }
+    const { nodeId, hub, registry, peers, clock, meter, logger, tracer, ackTimeoutMs } = options
+    const shared = { nodeId, hub, registry, peers, clock, meter, logger, tracer, ackTimeoutMs }
     this.#options = options
     this.#context = { ...shared, router: new Router(shared), finished: (delivery) => { this.#finished(delivery) } }
     this.#wheel = new TimerWheel({ clock, tickMs: TICK_MS, onDue: (delivery: Delivery) => { delivery.expire() } })
@@ -58,12 +59,12 @@ export class Push {
   /**
    * Pushes a message. `deadlineMs`: the time until the caller's deadline, Infinity where it has none. The sink is told once,
    * maybe before this returns. Refused with INVALID_MESSAGE (the detail names the field), OVERLOADED, DEADLINE_EXCEEDED
-   * (no time is left) or SERVICE_UNAVAILABLE (nothing at all is known of the user).
+   * (no time is left) or SERVICE_UNAVAILABLE (nothing at all is known of the user). `traceparent`: the caller's trace.
    */
-  deliver (request: PushMessageRequest, deadlineMs: number, sink: PushSink, correlation = 0): void {
+  deliver (request: PushMessageRequest, deadlineMs: number, sink: PushSink, correlation = 0, traceparent?: string): void {
     const fault = pushFault(request)
     if (fault !== undefined) this.#refuse(sink, correlation, 'INVALID_MESSAGE', fault)
-    else this.#start(new MessageParcel(request, this.#options.tracker), deadlineMs, sink, correlation)
+    else this.#start(new MessageParcel(request, this.#options.tracker), deadlineMs, sink, correlation, traceparent)
   }
 
   /** Tells the devices of a message's sender that it was read [GW-EVT-1]; no acknowledgement is awaited. As `deliver` otherwise. */
@@ -73,7 +74,7 @@ export class Push {
     else this.#start(new ReceiptParcel(request, this.#options.outbox, this.#options.clock.unixMs()), deadlineMs, sink, correlation)
   }
 
-  #start (parcel: Parcel, deadlineMs: number, sink: PushSink, correlation: number): void {
+  #start (parcel: Parcel, deadlineMs: number, sink: PushSink, correlation: number, traceparent?: string): void {
     const { hub, tracker, ackTimeoutMs, maxPending, maxPendingBytes, maxFrameBytes = MAX_FRAME_BYTES } = this.#options
     const frameBytes = parcel.frame.length
     if (frameBytes > maxFrameBytes) {
@@ -90,7 +91,7 @@ export class Push {
       this.#refuse(sink, correlation, 'OVERLOADED', 'too many pushes wait for their devices')
       return
     }
-    const delivery = new Delivery(this.#context, parcel, budgetMs, sink, correlation)
+    const delivery = new Delivery(this.#context, parcel, budgetMs, sink, correlation, traceparent)
     this.#bytes += frameBytes
     // One tick after the waits of the devices, which have the same deadline, so that they settle by themselves.
     this.#wheel.add(delivery, budgetMs - HOP_MARGIN_MS + TICK_MS)

@@ -106,7 +106,7 @@ export class Router {
       const deadlineMs = delivery.leftMs - HOP_MARGIN_MS
       if (address === undefined || deadlineMs <= HOP_MARGIN_MS) return 'silent'
       const sentAfterMs = delivery.elapsedMs
-      return { response: await delivery.parcel.forward(peers, address, named, deadlineMs), sentAfterMs }
+      return { response: await delivery.parcel.forward(peers, address, named, deadlineMs, delivery.traceparent), sentAfterMs }
     } catch (error) {
       logger.debug({ err: error, node: nodeId }, 'node does not take a push')
       if (!(error instanceof GatewayError) || error.code === 'SERVICE_UNAVAILABLE' || error.code === 'DEADLINE_EXCEEDED') return 'silent'

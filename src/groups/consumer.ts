@@ -4,7 +4,7 @@
  * fan-out while others pass. Never throws; whatever cannot be read is counted and passed over.
  */
 import type { Hub, UserEntry } from '../connections/hub.ts'
-import type { BusRecord, Clock, Logger, Meter } from '../ports.ts'
+import type { BusRecord, Clock, Logger, Meter, Tracer } from '../ports.ts'
 import { isPartyId } from '../protocol/decode.ts'
 import { encodeMembershipChange, encodeReadReceipt } from '../protocol/encode.ts'
 import type { ServerFrameType } from '../protocol/frames.ts'
@@ -23,6 +23,7 @@ export interface GroupConsumerOptions extends LineLimits {
   readonly clock: Clock
   readonly meter: Meter
   readonly logger: Logger
+  readonly tracer?: Tracer | undefined
 }
 
 export class GroupConsumer {
@@ -61,7 +62,9 @@ export class GroupConsumer {
       if (local === 'unknown' && !this.#isReadable(record, groupId)) return undefined
       if (local.length === 0) return this.#passOver(record, 'no_members')
     }
-    return this.#lines.add(groupId, { record, receivedAtMs: this.#options.clock.monotonicMs() })
+    const { clock, tracer } = this.#options
+    const span = tracer?.start('group_msg', record.traceparent, { group_id: groupId, partition: record.partition, offset: record.offset })
+    return this.#lines.add(groupId, { record, receivedAtMs: clock.monotonicMs(), span })
   }
 
   /** By the key; from a producer without keys only the value says it. */

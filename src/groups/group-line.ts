@@ -1,5 +1,5 @@
 /** Records of one group on their way to its members, in their order; and what all such lines may hold together. */
-import type { BusRecord } from '../ports.ts'
+import type { BusRecord, Span } from '../ports.ts'
 import type { MembershipChange } from '../protocol/encode.ts'
 
 /** A record that waits for its group's members, or for the fan-out before it. */
@@ -7,6 +7,7 @@ export interface Waiting {
   readonly record: BusRecord
   /** Monotonic milliseconds. */
   readonly receivedAtMs: number
+  readonly span?: Span | undefined
   /** Of a membership change, which was read when it came. */
   readonly change?: MembershipChange
 }

@@ -91,7 +91,10 @@ export class GroupLines {
       try {
         await this.#deliver(line.groupId, members, batch)
       } catch (error) {
-        for (const { record } of batch) this.#options.tally.count(record, 'failed')
+        for (const { record, span } of batch) {
+          this.#options.tally.count(record, 'failed')
+          span?.end('failed', true)
+        }
         this.#options.logger.error({ err: error }, 'group records could not be handed out')
       }
       this.#budget.release(batch)
@@ -123,7 +126,11 @@ export class GroupLines {
   async #deliver (groupId: string, members: KnownMembers, batch: readonly Waiting[]): Promise<void> {
     const change = batch[0]?.change
     if (members === 'missing' || members.length === 0) {
-      for (const { record } of batch) this.#options.tally.count(record, members === 'missing' ? 'group_not_found' : 'no_members')
+      const result = members === 'missing' ? 'group_not_found' : 'no_members'
+      for (const { record, span } of batch) {
+        this.#options.tally.count(record, result)
+        span?.end(result, false)
+      }
     } else if (change === undefined) await this.#deliverMessages(groupId, members, batch)
     else await this.#tellChange(members, change, batch[0] as Waiting)
   }
@@ -131,14 +138,18 @@ export class GroupLines {
   async #deliverMessages (groupId: string, members: readonly UserEntry[], batch: readonly Waiting[]): Promise<void> {
     const { clock, fanOut, meter, tally } = this.#options
     const frames: Buffer[] = []
-    for (const { record } of batch) {
+    const handedOut: Waiting[] = []
+    for (const waiting of batch) {
+      const { record, span } = waiting
       const read = readGroupMessage(record.value)
       const frame = read.ok ? encodeMessage(read.value, false) : undefined
-      if (!read.ok) tally.poison(record, read.reason)
-      else if (read.value.recipient !== groupId) tally.poison(record, 'key_mismatch')
-      else if (frame === undefined || frame.length > MAX_FRAME_BYTES) tally.poison(record, 'too_large')
-      else {
+      const fault = !read.ok ? read.reason : read.value.recipient !== groupId ? 'key_mismatch' : (frame?.length ?? 0) > MAX_FRAME_BYTES ? 'too_large' : undefined
+      if (fault !== undefined || frame === undefined) {
+        tally.poison(record, fault ?? 'too_large')
+        span?.end(fault ?? 'too_large', true)
+      } else {
         frames.push(frame)
+        handedOut.push(waiting)
         tally.count(record, 'ok')
         meter.observe('fanout_members', members.length)
       }
@@ -146,7 +157,10 @@ export class GroupLines {
     if (frames.length === 0) return
     meter.count('group_deliveries_total', await fanOut.deliver(members, frames, 'message'))
     const now = clock.monotonicMs()
-    for (const { receivedAtMs } of batch) meter.observe('fanout_seconds', (now - receivedAtMs) / 1000)
+    for (const { receivedAtMs, span } of handedOut) {
+      meter.observe('fanout_seconds', (now - receivedAtMs) / 1000)
+      span?.end('ok', false)
+    }
   }
 
   /** To the members of a small group; the user concerned has been told [GW-EVT-1]. */

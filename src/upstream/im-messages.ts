@@ -35,6 +35,7 @@ export function groupRequest (request: RouteRequest): RouteGroupMessageRequest {
 export function routeItem (correlation: number, request: RouteRequest): RouteItem {
   return {
     correlation,
+    traceparent: request.traceparent ?? '',
     message: request.kind === 'private'
       ? { $case: 'private', value: privateRequest(request) }
       : { $case: 'group', value: groupRequest(request) }
@@ -43,7 +44,7 @@ export function routeItem (correlation: number, request: RouteRequest): RouteIte
 
 /** An upper bound of an encoded item's bytes: a UTF-16 unit is three bytes of UTF-8 at most. */
 export function maxItemBytes (request: RouteRequest): number {
-  let units = request.msgId.length + request.senderId.length + request.senderDeviceId.length + request.recipientId.length + request.content.length
+  let units = (request.traceparent?.length ?? 0) + request.msgId.length + request.senderId.length + request.senderDeviceId.length + request.recipientId.length + request.content.length
   let bytes = FIXED_BYTES
   for (const key in request.metadata) {
     units += key.length + (request.metadata[key]?.length ?? 0)

@@ -3,7 +3,7 @@
  * Service has accepted it or an `error` with its msg_id. No ack ever leaves for a message that was not accepted.
  */
 import { GatewayError, type ErrorCode } from '../errors.ts'
-import type { Clock, ImService, Logger, Meter, RouteAccepted } from '../ports.ts'
+import type { Clock, ImService, Logger, Meter, RouteAccepted, Span, Tracer } from '../ports.ts'
 import { encodeAck, encodeError } from '../protocol/encode.ts'
 import type { SendFrame, ServerFrameType } from '../protocol/frames.ts'
 import type { Connection } from '../connections/connection.ts'
@@ -18,6 +18,7 @@ export interface SenderOptions {
   readonly clock: Clock
   readonly meter: Meter
   readonly logger: Logger
+  readonly tracer?: Tracer | undefined
   /** Messages of one connection that are queued or upstream. */
   readonly maxPerConnection?: number
   /** Messages of all connections that are queued or upstream; past it: OVERLOADED. */
@@ -36,6 +37,7 @@ export interface Send {
   readonly frame: SendFrame
   readonly recipient: string
   readonly submittedAtMs: number
+  readonly span: Span | undefined
   /** The message that this one repeats and whose outcome it shares; undefined: it goes upstream itself. */
   readonly repeats: Send | undefined
   /** Repeats that wait for this one. */
@@ -82,7 +84,8 @@ export class Sender {
       return
     }
     const submittedAtMs = this.#options.clock.monotonicMs()
-    const send: Send = { connection, frame, recipient: frame.recipient, submittedAtMs, repeats: original, joined: null }
+    const span = this.#options.tracer?.start('send_msg', frame.traceparent, { msg_id: frame.msgId, user_id: connection.user.userId, device_id: connection.deviceId, recipient: frame.recipient })
+    const send: Send = { connection, frame, recipient: frame.recipient, submittedAtMs, span, repeats: original, joined: null }
     this.#pending++
     connection.sending ??= new SendLines()
     // A repeat takes its place in line as well: what this connection sends after it must not overtake the original.
@@ -104,6 +107,7 @@ export class Sender {
       return
     }
     const { connection, frame } = send
+    const call = this.#options.tracer?.start('route', send.span?.traceparent, { msg_id: frame.msgId })
     const request = {
       kind: frame.isGroup ? 'group' : 'private',
       msgId: frame.msgId,
@@ -115,11 +119,17 @@ export class Sender {
       messageType: frame.messageType,
       metadata: frame.metadata,
       clientTimestampMs: frame.timestamp,
-      traceparent: frame.traceparent
+      traceparent: call?.traceparent ?? frame.traceparent
     } as const
     policy.run(frame.isGroup ? 'RouteGroupMessage' : 'RoutePrivateMessage', (attemptMs) => im.route(request, attemptMs)).then(
-      (accepted) => { this.#succeed(send, accepted) },
-      (error: unknown) => { this.#fail(send, error) }
+      (accepted) => {
+        call?.end('ok', false)
+        this.#succeed(send, accepted)
+      },
+      (error: unknown) => {
+        call?.end(error instanceof GatewayError ? error.code : 'INTERNAL_ERROR', true)
+        this.#fail(send, error)
+      }
     )
   }
 
@@ -155,6 +165,7 @@ export class Sender {
     this.#pending--
     meter.count('messages_routed_total', 1, send.frame.isGroup ? 'group' : 'private', result)
     outbox.send(connection, answer, type)
+    send.span?.end(result, type === 'error')
     const next = connection.sending?.remove(send)
     if (connection.sending?.size === 0) connection.sending = null
     if (next !== undefined && next.repeats === undefined) this.#leave(next)

@@ -323,12 +323,12 @@ t.test('IM Service over gRPC: the stream answers every item by its correlation a
       items: Array.from({ length: 100 }, (_, i) => {
         const correlation = batch * 100 + i
         return correlation % 2 === 0
-          ? { correlation, message: { $case: 'private' as const, value: toUser(`m${correlation}`, 'alice', 'bob') } }
-          : { correlation, message: { $case: 'group' as const, value: toGroup(`m${correlation}`, 'alice') } }
+          ? { correlation, traceparent: '', message: { $case: 'private' as const, value: toUser(`m${correlation}`, 'alice', 'bob') } }
+          : { correlation, traceparent: '', message: { $case: 'group' as const, value: toGroup(`m${correlation}`, 'alice') } }
       })
     })
   }
-  stream.write({ items: [{ correlation: 9_999, message: undefined }] })
+  stream.write({ items: [{ correlation: 9_999, traceparent: '', message: undefined }] })
   stream.end()
   await ended
   t.equal(answers.size, 3_000)

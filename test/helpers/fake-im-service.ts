@@ -86,11 +86,11 @@ export class FakeIm {
       this.batches.push(batch.items.length)
       const replies: RouteReply[] = []
       let isAsync = false
-      for (const { correlation, message } of batch.items) {
+      for (const { correlation, message, traceparent } of batch.items) {
         if (message === undefined) continue
         open++
         const recipient = message.$case === 'private' ? message.value.recipientId : message.value.groupId
-        this.answer({ kind: message.$case, via: 'stream', recipient, message: message.value, traceparent: undefined }, (failure, answer) => {
+        this.answer({ kind: message.$case, via: 'stream', recipient, message: message.value, traceparent: traceparent === '' ? undefined : traceparent }, (failure, answer) => {
           open--
           if (failure !== undefined) {
             call.emit('error', failure)

@@ -191,8 +191,8 @@ t.test('[GW-ACK-1] PushStream answers each item by its correlation, many in one 
   const stream = openStream(clientOf(t, app))
   let reports = 0
   stream.on('data', () => { reports++ })
-  stream.write({ items: Array.from({ length: 500 }, (_, correlation) => ({ correlation, push: message({ msgId: `m${correlation}` }) })) })
-  stream.write({ items: [{ correlation: 1_000, push: message({ msgId: '' }) }, { correlation: 1_001, push: undefined }, { correlation: 1_002, push: message({ recipientId: 'eve' }) }] })
+  stream.write({ items: Array.from({ length: 500 }, (_, correlation) => ({ correlation, traceparent: '', push: message({ msgId: `m${correlation}` }) })) })
+  stream.write({ items: [{ correlation: 1_000, traceparent: '', push: message({ msgId: '' }) }, { correlation: 1_001, traceparent: '', push: undefined }, { correlation: 1_002, traceparent: '', push: message({ recipientId: 'eve' }) }] })
   const answers = new Map((await items(stream, 503)).map(({ correlation, response }) => [correlation, response]))
   t.equal(answers.size, 503)
   for (let correlation = 0; correlation < 500; correlation++) if (answers.get(correlation)?.success !== true) t.fail(`${correlation}`)
@@ -210,7 +210,7 @@ t.test('a stream that was ended by its caller still answers what is under way', 
   const { connection } = connect(hub, 'bob', 'phone')
   const stream = openStream(clientOf(t, app))
   const answer = items(stream, 1)
-  stream.end({ items: [{ correlation: 7, push: message() }] })
+  stream.end({ items: [{ correlation: 7, traceparent: '', push: message() }] })
   while (written.length === 0) await new Promise((resolve) => setImmediate(resolve))
   await new Promise((resolve) => setTimeout(resolve, 50))
   tracker.ack(connection, 'm1')
@@ -226,7 +226,7 @@ t.test('[GW-ACK-5] with too much unanswered a stream is not read until enough ha
   stream.on('data', (report: PushReport) => { answered.push(...report.items) })
   let sent = 0
   for (let batch = 0; batch < 40; batch++) {
-    stream.write({ items: Array.from({ length: 500 }, () => ({ correlation: sent, push: message({ msgId: `m${sent}`, recipientId: `u${sent++ % 20}`, content: 'x'.repeat(200) }) })) })
+    stream.write({ items: Array.from({ length: 500 }, () => ({ correlation: sent, traceparent: '', push: message({ msgId: `m${sent}`, recipientId: `u${sent++ % 20}`, content: 'x'.repeat(200) }) })) })
   }
   let seen = -1
   for (let still = 0; still < 5; still++) {
@@ -264,7 +264,7 @@ t.test('a large batch is worked off in slices, the loop has its turns between th
   }
   const stream = openStream(clientOf(t, app))
   const answers = items(stream, 5_000)
-  stream.end({ items: Array.from({ length: 5_000 }, (_, correlation) => ({ correlation, push: message({ msgId: `m${correlation}`, scope: Scope.LOCAL }) })) })
+  stream.end({ items: Array.from({ length: 5_000 }, (_, correlation) => ({ correlation, traceparent: '', push: message({ msgId: `m${correlation}`, scope: Scope.LOCAL }) })) })
   t.strictSame((await answers).map(({ correlation }) => correlation), Array.from({ length: 5_000 }, (_, correlation) => correlation))
   t.ok(most <= 512, `${most} in a turn`)
   await once(stream, 'status')
@@ -273,7 +273,7 @@ t.test('a large batch is worked off in slices, the loop has its turns between th
 t.test('a stream message may have 1 MiB, a larger one ends the stream', async (t) => {
   const { app } = await world(t)
   const client = clientOf(t, app)
-  const large = (bytes: number): PushBatch => ({ items: Array.from({ length: 32 }, (_, correlation) => ({ correlation, push: message({ content: 'x'.repeat(bytes / 32) }) })) })
+  const large = (bytes: number): PushBatch => ({ items: Array.from({ length: 32 }, (_, correlation) => ({ correlation, traceparent: '', push: message({ content: 'x'.repeat(bytes / 32) }) })) })
   const stream = openStream(client)
   const answers = items(stream, 32)
   stream.write(large(1_000_000))
@@ -439,7 +439,7 @@ t.test('closing answers what is under way, asks streams to end, ends watchers, a
   deaf.resume()
   good.on('data', (report: PushReport) => { if (report.items.length === 0) good.end() })
   const answer = items(good, 1)
-  good.write({ items: [{ correlation: 1, push: message({ msgId: 'm2' }) }] })
+  good.write({ items: [{ correlation: 1, traceparent: '', push: message({ msgId: 'm2' }) }] })
   while (written.length < 2) await new Promise((resolve) => setTimeout(resolve, 5))
   const startedAt = Date.now()
   const closing = app.close()
@@ -476,7 +476,7 @@ t.test('a stream of some age is asked to end, and loses nothing', async (t) => {
   const stream = openStream(client)
   const answered: PushReportItem[] = []
   let sent = 0
-  const timer = setInterval(() => { stream.write({ items: [{ correlation: sent, push: message({ msgId: `m${sent++}` }) }] }) }, 5)
+  const timer = setInterval(() => { stream.write({ items: [{ correlation: sent, traceparent: '', push: message({ msgId: `m${sent++}` }) }] }) }, 5)
   stream.on('data', (report: PushReport) => {
     answered.push(...report.items)
     if (report.items.length > 0) return
@@ -495,7 +495,7 @@ t.test('a caller that goes away leaves nothing behind', async (t) => {
   const stream = openStream(clientOf(t, app))
   stream.on('error', () => {})
   stream.resume()
-  stream.write({ items: [{ correlation: 1, push: message() }] })
+  stream.write({ items: [{ correlation: 1, traceparent: '', push: message() }] })
   while (written.length === 0) await new Promise((resolve) => setTimeout(resolve, 5))
   stream.cancel()
   await new Promise((resolve) => setTimeout(resolve, 50))
