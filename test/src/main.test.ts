@@ -126,6 +126,14 @@ t.test('[GW-END-1] several workers start, are replaced and end as one', async (t
   t.equal(text.err.match(/closed\n/g)?.length, 2)
   t.match(logs().at(-1), { node: 'gw-test', msg: 'the node has ended' })
 
+  const orphaned = start(t, env)
+  await orphaned.said('"worker":"gw-test-0"')
+  await orphaned.said('"worker":"gw-test-1"')
+  orphaned.child.kill('SIGKILL')
+  // The pipes close when the last of them is gone.
+  t.equal(await orphaned.exit, null)
+  t.equal(orphaned.text.err.match(/closed\n/g)?.length, 2, 'workers without a primary drain and end')
+
   const failing = start(t, { ...env, FAKE: 'start-fails' })
   t.equal(await failing.exit, 1)
   t.ok(failing.logs().some(({ level, err }) => level === 'fatal' && /gw-test-\d ended with 1 before it served/.test(err?.message)), failing.text.out)
