@@ -129,6 +129,11 @@ export class WorkerPool {
   #onReady (worker: Worker): void {
     worker.ready = true
     this.#options.logger.info({ worker: worker.name, workerPid: worker.process.pid }, 'worker serves')
+    if (this.#ending !== undefined) {
+      // It did not listen yet when the others were told.
+      worker.channel.call('end', ANSWER_TIMEOUT_MS).catch(() => {})
+      return
+    }
     if (this.#draining) worker.channel.call('startDrain', ANSWER_TIMEOUT_MS).catch(() => {})
     this.#watch(worker)
     if (this.ready < this.#options.count) return

@@ -171,6 +171,8 @@ t.test('[GW-END-1] the end is told to all and waited for; nobody is replaced any
   const starting = world()
   void starting.pool.start()
   const over = starting.pool.end()
+  starting.latest(1).serves()
+  t.strictSame(starting.latest(1).calls, ['end', 'end'], 'one that had not listened yet is told again')
   for (const worker of starting.all()) worker.ends(0)
   await over
 })
