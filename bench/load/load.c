@@ -14,7 +14,7 @@
  *   echo TEXT REPLY             a frame that is exactly TEXT is answered with REPLY (pings inside the protocol)
  *   data TEXT                   a frame with this in it is data; the number that follows it must grow by one
  *   stamp TEXT                  the number that follows is the monotonic time of its sending, in microseconds
- *   ack TEXT REPLY              data frames are answered: {id} is what stands between TEXT and the next quote
+ *   ack TEXT REPLY UNTIL        data frames are answered: {id} is what stands between TEXT and the character UNTIL
  *   send TEXT                   what `loop` and `rate` send; {n}, {s}: a sequence number of the connection, {t}: monotonic microseconds
  *   reply TEXT                  a frame with this in it answers a message; the number that follows is its {s}
  *
@@ -48,6 +48,8 @@
 #define MAX_HELLOS 8
 #define MAX_SOURCES 64
 #define MAX_TEXT 8192
+/* Messages of a connection whose time of sending is kept. */
+#define IN_FLIGHT 64
 #define READ_BYTES 262144
 #define EVENTS 1024
 #define BUCKETS 4096
@@ -65,6 +67,7 @@ typedef struct {
   uint32_t unsentLength;
   int64_t lastData;
   uint32_t sequence;
+  uint32_t sentAt[IN_FLIGHT]; /* by sequence, microseconds */
 } Connection;
 
 static Connection *connections[MAX_CONNECTIONS];
@@ -74,6 +77,7 @@ static struct sockaddr_in target, sources[MAX_SOURCES];
 static int sourceCount;
 static char *request, *ready, *echoText, *echoReply, *dataText, *stampText, *ackText, *ackReply, *sendText, *replyText;
 static char *hellos[MAX_HELLOS];
+static char ackUntil = '"';
 static int helloCount;
 static char **tokens;
 static int tokenCount;
@@ -204,6 +208,7 @@ static void putText(Connection *c, const char *text, const char *id, int idLengt
 static void sendNext(Connection *c) {
   c->sequence++;
   c->awaiting++;
+  c->sentAt[c->sequence % IN_FLIGHT] = (uint32_t)nowUs();
   counts.sent++;
   putText(c, sendText, NULL, 0);
 }
@@ -234,7 +239,7 @@ static void onText(Connection *c, const char *payload, uint32_t length) {
     if (sequence >= 0) {
       counts.replies++;
       if (c->awaiting) c->awaiting--;
-      if (stampText) { int64_t at = numberAfter(payload, length, stampText); if (at > 0) tookUs(nowUs() - (uint64_t)at); }
+      tookUs((uint32_t)nowUs() - c->sentAt[sequence % IN_FLIGHT]);
       if (loopInFlight) sendNext(c);
       return;
     }
@@ -250,7 +255,7 @@ static void onText(Connection *c, const char *payload, uint32_t length) {
   if (ackText) {
     const char *found = memmem(payload, length, ackText, strlen(ackText));
     if (found) {
-      const char *id = found + strlen(ackText), *end = memchr(id, '"', payload + length - id);
+      const char *id = found + strlen(ackText), *end = memchr(id, ackUntil, payload + length - id);
       if (end) putText(c, ackReply, id, end - id);
     }
   }
@@ -507,7 +512,7 @@ static void readTokens(const char *path) {
 static int is(const char *word, const char *name) { return !strcmp(word, name); }
 
 static void command(char *line) {
-  char *word = strtok(line, " \n"), *a = strtok(NULL, " \n"), *b = strtok(NULL, " \n");
+  char *word = strtok(line, " \n"), *a = strtok(NULL, " \n"), *b = strtok(NULL, " \n"), *third = NULL;
   if (!word) return;
   int x = a ? atoi(a) : 0, y = b ? atoi(b) : 0;
   if (is(word, "open")) openAll(x, y);
@@ -535,7 +540,7 @@ static void command(char *line) {
     else if (is(word, "echo")) { echoText = decoded(a); echoReply = decoded(b); }
     else if (is(word, "data")) dataText = decoded(a);
     else if (is(word, "stamp")) stampText = decoded(a);
-    else if (is(word, "ack")) { ackText = decoded(a); ackReply = decoded(b); }
+    else if (is(word, "ack")) { ackText = decoded(a); ackReply = decoded(b); third = decoded(strtok(NULL, " \n")); if (third) ackUntil = *third; }
     else if (is(word, "send")) sendText = decoded(a);
     else if (is(word, "reply")) replyText = decoded(a);
     else { fprintf(stderr, "load: no command %s\n", word); exit(2); }

@@ -1,0 +1,67 @@
+/** What is measured side by side: how each is started, and what its clients say. */
+import type { Protocol } from './load.ts'
+import { compiled } from './load.ts'
+import { Server } from './server.ts'
+import { CONTENT } from '../peers/control.ts'
+
+/** Addresses of what stands around a server. */
+export interface Surroundings {
+  /** Stand-in IM and User Service over gRPC. */
+  readonly services: string
+  /** What callers of the gateway's own gRPC show. */
+  readonly bearer: string
+}
+
+export interface Peer {
+  readonly name: string
+  readonly protocol: Protocol
+  start (surroundings: Surroundings): Promise<Server>
+}
+
+/** One set of flags for every row that runs on Node. */
+export const NODE_FLAGS = ['--expose-gc'] as const
+/** The gateway at the top, the floor at the end. */
+export const GATEWAY = 'im-gateway'
+
+const MESSAGE = `"recipient":"u{n}","content":"${CONTENT}","timestamp":1`
+const BEARER = ['Authorization: Bearer {token}']
+const FRAMES: Protocol = {
+  path: '/ws',
+  headers: BEARER,
+  data: '"sequence_number":',
+  stamp: '"timestamp":',
+  send: `{"type":"send_msg","msg_id":"{s}-{n}",${MESSAGE}}`,
+  reply: '"type":"ack","msg_id":'
+}
+
+async function node (script: string, ...args: string[]): Promise<Server> {
+  return await Server.start(process.execPath, [...NODE_FLAGS, '--import', 'tsx', `bench/peers/${script}.ts`, ...args])
+}
+
+export const PEERS: readonly Peer[] = [
+  {
+    name: GATEWAY,
+    protocol: { ...FRAMES, ready: '"type":"welcome"', ack: ['"msg_id":"', '{"type":"ack","msg_id":"{id}"}', '"'] },
+    start: ({ services, bearer }) => node('gateway', services, bearer)
+  },
+  { name: 'ws', protocol: FRAMES, start: ({ services }) => node('ws', services) },
+  { name: '@fastify/websocket', protocol: FRAMES, start: ({ services }) => node('fastify-websocket', services) },
+  {
+    name: 'Socket.IO',
+    protocol: {
+      path: '/socket.io/?EIO=4&transport=websocket',
+      headers: BEARER,
+      hello: ['40'],
+      ready: '40{"sid"',
+      echo: ['2', '3'],
+      data: '"sequence_number":',
+      stamp: '"timestamp":',
+      ack: ['42', '43{id}[]', '['],
+      send: `42["send",{"msg_id":"{s}-{n}",${MESSAGE}}]`,
+      reply: '"type":"ack","msg_id":'
+    },
+    start: ({ services }) => node('socket-io', services)
+  },
+  { name: 'socket.write', protocol: FRAMES, start: ({ services }) => node('ws', services, 'loop') },
+  { name: 'C', protocol: FRAMES, start: () => Server.start(compiled('bench/peers/floor.c', 'floor'), []) }
+]

@@ -1,0 +1,54 @@
+/** A server that is measured: a process on its own core, asked and told by lines. */
+import { spawn, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { createInterface } from 'node:readline'
+import { cpuUs, pinned, residentBytes, SERVER_CORE } from './machine.ts'
+
+export class Server {
+  readonly #child: ChildProcess
+  readonly #answers: Array<(line: string) => void> = []
+  readonly #ended: Promise<never>
+  readonly port: number
+
+  private constructor (child: ChildProcess, answers: Array<(line: string) => void>, ended: Promise<never>, port: number) {
+    this.#child = child
+    this.#answers = answers
+    this.#ended = ended
+    this.port = port
+  }
+
+  /** Resolves once it says where it listens. */
+  static async start (command: string, args: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<Server> {
+    const [program, words] = pinned(SERVER_CORE, command, args)
+    const child = spawn(program, words, { stdio: ['pipe', 'pipe', 'inherit'], env: { ...process.env, ...env } })
+    const ended = once(child, 'exit').then(([code, signal]) => { throw new Error(`${command} ended with ${String(code ?? signal)}`) })
+    ended.catch(() => {})
+    const killWithUs = (): void => { child.kill('SIGKILL') }
+    process.once('exit', killWithUs)
+    child.once('exit', () => { process.removeListener('exit', killWithUs) })
+    const answers: Array<(line: string) => void> = []
+    createInterface({ input: child.stdout as NodeJS.ReadableStream }).on('line', (line) => { answers.shift()?.(line) })
+    const first = new Promise<string>((resolve) => { answers.push(resolve) })
+    const { port } = JSON.parse(await Promise.race([first, ended])) as { port: number }
+    return new Server(child, answers, ended, port)
+  }
+
+  get cpuUs (): number { return cpuUs(this.#child.pid as number) }
+
+  /** After two collections, where there is something to collect. */
+  async residentBytes (): Promise<number> {
+    await this.ask('gc')
+    return residentBytes(this.#child.pid as number)
+  }
+
+  async ask<T = unknown> (...words: Array<string | number>): Promise<T> {
+    const answer = new Promise<string>((resolve) => { this.#answers.push(resolve) })
+    this.#child.stdin?.write(`${words.join(' ')}\n`)
+    return JSON.parse(await Promise.race([answer, this.#ended])) as T
+  }
+
+  async stop (): Promise<void> {
+    this.#child.kill('SIGKILL')
+    await this.#ended.catch(() => {})
+  }
+}

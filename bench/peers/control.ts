@@ -1,0 +1,46 @@
+/** The side of a server that is measured which its bench talks to: a line in, a line out. And what all of them do alike. */
+import { createInterface } from 'node:readline'
+import { createVerifier } from 'fast-jwt'
+import { SECRET } from '../lib/tokens.ts'
+
+/** By the first word of a line; the rest are the arguments. */
+export type Commands = Readonly<Record<string, (...words: string[]) => unknown>>
+
+export function control (port: number, commands: Commands): void {
+  const all: Commands = {
+    ...commands,
+    gc: () => {
+      global.gc?.()
+      global.gc?.()
+    }
+  }
+  createInterface({ input: process.stdin }).on('line', (line) => {
+    const [name = '', ...words] = line.split(' ')
+    Promise.resolve(all[name]?.(...words)).then((value) => { process.stdout.write(`${JSON.stringify(value ?? null)}\n`) }, (error: unknown) => {
+      process.stderr.write(`${String(error)}\n`)
+      process.exit(1)
+    })
+  }).on('close', () => { process.exit() })
+  process.stdout.write(`${JSON.stringify({ port })}\n`)
+}
+
+const verify = createVerifier({ key: SECRET, algorithms: ['HS256'] })
+
+/** The user of a bearer token; undefined: refused. */
+export function userOf (authorization: string | undefined): string | undefined {
+  try {
+    return (verify(authorization?.slice('Bearer '.length) ?? '') as { sub: string }).sub
+  } catch {
+    return undefined
+  }
+}
+
+/** A group message as a client of the gateway gets it; its time is monotonic, in microseconds. */
+export function groupMessage (n: number): object {
+  return {
+    type: 'message', msg_id: `m${n}`, sender: 'u0', recipient: 'group', content: CONTENT, message_type: 'text', timestamp: Number(process.hrtime.bigint() / 1000n), sequence_number: n, ack_required: false
+  }
+}
+
+export const CONTENT = 'x'.repeat(200)
+export const PING_INTERVAL_MS = 30_000

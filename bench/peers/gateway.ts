@@ -1,0 +1,65 @@
+/** This gateway: a whole node, with registry and bus in the process, and IM and User Service at the address of the first argument. */
+import type { AddressInfo } from 'node:net'
+import { monitorEventLoopDelay } from 'node:perf_hooks'
+import { pino } from 'pino'
+import { build } from '../../src/app.ts'
+import { loadConfig } from '../../src/config.ts'
+import { MemoryBroker } from '../../src/embedded/memory-bus.ts'
+import { MemoryKv } from '../../src/embedded/memory-kv.ts'
+import { MemoryStore } from '../../src/embedded/memory-store.ts'
+import { systemClock as clock } from '../../src/embedded/system-clock.ts'
+import { SECRET } from '../lib/tokens.ts'
+import { CONTENT, control } from './control.ts'
+
+const [, , services = '', bearer = ''] = process.argv
+const config = loadConfig({
+  GATEWAY_NODE_ID: 'bench',
+  WS_HOST: '127.0.0.1',
+  WS_PORT: '0',
+  GRPC_PORT: '0',
+  GRPC_AUTH_TOKEN: bearer,
+  GRPC_HOST: '127.0.0.1',
+  AUTH_MODE: 'local',
+  JWT_SECRET: SECRET,
+  IM_SERVICE_ADDR: services,
+  USER_SERVICE_ADDR: services,
+  HANDSHAKE_LIMITER: 'local',
+  MAX_PENDING_HANDSHAKES_PER_IP: '1000',
+  HANDSHAKES_PER_IP: '0',
+  HANDSHAKES_PER_USER: '0',
+  MAX_MESSAGES_PER_SECOND: '100000',
+  MAX_CONNECTIONS: '19000'
+}, { requireServices: false })
+const logger = pino({ level: 'warn' }, pino.destination(2))
+const broker = new MemoryBroker({ clock, logger })
+const app = await build(config, { kv: new MemoryKv({ clock, store: new MemoryStore({ clock }) }), bus: broker.consumer(), sharedCache: null, logger })
+await app.listen({ host: config.ws.host, port: config.ws.port })
+const delays = monitorEventLoopDelay({ resolution: 1 })
+
+const sent = new Map<string, number>()
+control((app.server.address() as AddressInfo).port, {
+  grpcPort: () => app.pushServer.port,
+  broadcast: async (count, groupId = 'group') => { for (let i = 0; i < Number(count); i++) await produce(groupId) },
+  /** Records of groups that nobody is in. */
+  foreign: async (count) => {
+    const value = record('elsewhere', 1)
+    for (let i = 0; i < Number(count); i++) await broker.produce('group_msg', `elsewhere-${i % 1000}`, value)
+  },
+  watchLoop: () => {
+    delays.enable()
+    delays.reset()
+  },
+  loopDelays: () => ({ p99Ms: delays.percentile(99) / 1e6, p999Ms: delays.percentile(99.9) / 1e6, maxMs: delays.max / 1e6 })
+})
+
+async function produce (groupId: string): Promise<void> {
+  const n = (sent.get(groupId) ?? 0) + 1
+  sent.set(groupId, n)
+  await broker.produce('group_msg', groupId, record(groupId, n))
+}
+
+function record (groupId: string, n: number): string {
+  return JSON.stringify({
+    group_id: groupId, msg_id: `m${n}`, sender_id: 'u0', content: CONTENT, message_type: 'text', sequence_number: n, timestamp: Number(process.hrtime.bigint() / 1000n)
+  })
+}
