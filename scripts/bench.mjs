@@ -1,11 +1,13 @@
-/** `npm run bench -- NAME`: runs bench/NAME.ts. */
-import { join } from 'node:path'
+/** `npm run bench -- S3 | all | compare [--repeats N]`: runs bench/run.ts, on the core that the servers which are measured do not use. */
+import { availableParallelism } from 'node:os'
 import { prepare } from './lib/prepare.mjs'
-import { fail, files, root, run } from './lib/project.mjs'
+import { run } from './lib/project.mjs'
 
-const [name = ''] = process.argv.slice(2)
-const path = join(root, 'bench', `${name}.ts`)
-const names = files('bench', (file) => file.endsWith('.ts')).map((file) => file.slice('bench/'.length, -'.ts'.length)).filter((file) => file !== 'node' && file !== 'world')
-if (!names.includes(name)) fail(`npm run bench -- ${names.join(' | ')}`, 64)
+/** As LOAD_CORE in bench/lib/machine.ts. */
+const LOAD_CORE = '1'
+const TIMEOUT_MS = 6 * 3_600_000
+
 await prepare()
-process.exitCode = await run(process.execPath, ['--import', 'tsx', path])
+const command = [process.execPath, '--import', 'tsx', 'bench/run.ts', ...process.argv.slice(2)]
+const [program, ...args] = process.platform === 'linux' && availableParallelism() > 1 ? ['taskset', '-c', LOAD_CORE, ...command] : command
+process.exitCode = await run(program, args, { timeoutMs: TIMEOUT_MS })

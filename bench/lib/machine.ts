@@ -1,11 +1,11 @@
 /** What the machine says: where processes run, what they use, what the kernel holds for them. */
 import { readdirSync, readFileSync } from 'node:fs'
-import { availableParallelism, cpus, release, totalmem } from 'node:os'
+import { cpus, release, totalmem } from 'node:os'
 
-/** Server and load on separate cores, where there are two. */
+/** Server and load on separate cores, where there are two; this process runs on that of the load. */
 export const SERVER_CORE = 0
 export const LOAD_CORE = 1
-const CAN_PIN = process.platform === 'linux' && availableParallelism() > 1
+const CAN_PIN = process.platform === 'linux' && cpus().length > 1
 
 export function pinned (core: number, command: string, args: readonly string[]): readonly [string, string[]] {
   return CAN_PIN ? ['taskset', ['-c', String(core), command, ...args]] : [command, [...args]]
@@ -37,5 +37,5 @@ export function slabBytes (): number {
 export interface Machine { readonly cpu: string, readonly cores: number, readonly memoryBytes: number, readonly kernel: string, readonly node: string, readonly pinned: boolean }
 
 export function describeMachine (): Machine {
-  return { cpu: cpus()[0]?.model.trim() ?? 'unknown', cores: availableParallelism(), memoryBytes: totalmem(), kernel: release(), node: process.version, pinned: CAN_PIN }
+  return { cpu: cpus()[0]?.model.trim() ?? 'unknown', cores: cpus().length, memoryBytes: totalmem(), kernel: release(), node: process.version, pinned: CAN_PIN }
 }

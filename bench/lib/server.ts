@@ -4,6 +4,8 @@ import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { cpuUs, pinned, residentBytes, SERVER_CORE } from './machine.ts'
 
+const STOP_TIMEOUT_MS = 5_000
+
 export class Server {
   readonly #child: ChildProcess
   readonly #answers: Array<(line: string) => void> = []
@@ -33,12 +35,13 @@ export class Server {
     return new Server(child, answers, ended, port)
   }
 
-  get cpuUs (): number { return cpuUs(this.#child.pid as number) }
+  get pid (): number { return this.#child.pid as number }
+  get cpuUs (): number { return cpuUs(this.pid) }
 
   /** After two collections, where there is something to collect. */
   async residentBytes (): Promise<number> {
     await this.ask('gc')
-    return residentBytes(this.#child.pid as number)
+    return residentBytes(this.pid)
   }
 
   async ask<T = unknown> (...words: Array<string | number>): Promise<T> {
@@ -47,8 +50,11 @@ export class Server {
     return JSON.parse(await Promise.race([answer, this.#ended])) as T
   }
 
+  /** It ends when nobody talks to it any more; for good where it does not in time. */
   async stop (): Promise<void> {
-    this.#child.kill('SIGKILL')
+    this.#child.stdin?.end()
+    const timer = setTimeout(() => { this.#child.kill('SIGKILL') }, STOP_TIMEOUT_MS)
     await this.#ended.catch(() => {})
+    clearTimeout(timer)
   }
 }

@@ -1,18 +1,18 @@
 /** What stands around a server that is measured, on the core of the load: services, tokens, clients. */
 import { randomBytes } from 'node:crypto'
-import { FakeServices } from '../../test/helpers/fake-services.ts'
 import { Load } from './load.ts'
 import type { Peer, Surroundings } from './peers.ts'
 import type { Server } from './server.ts'
+import { Services } from './services.ts'
 import { tokensFile } from './tokens.ts'
 
 export const MAX_CLIENTS = 18_000
 
 /** A server with its clients, for one measurement. */
-export interface Stage { readonly peer: Peer, readonly server: Server, readonly load: Load, readonly services: FakeServices, readonly surroundings: Surroundings }
+export interface Stage { readonly peer: Peer, readonly server: Server, readonly load: Load, readonly services: Services, readonly surroundings: Surroundings }
 
 export class World {
-  readonly services = new FakeServices()
+  readonly services = new Services()
   readonly #tokens = tokensFile(MAX_CLIENTS)
   readonly #bearer = randomBytes(16).toString('base64url')
 
@@ -24,8 +24,6 @@ export class World {
   /** Starts a server and clients that are not connected yet, and ends both. */
   async with<T> (peer: Peer, acks: boolean, use: (stage: Stage) => Promise<T>): Promise<T> {
     const surroundings = { services: this.services.address, bearer: this.#bearer }
-    this.services.im.requests.length = 0
-    this.services.im.accepted.clear()
     const server = await peer.start(surroundings)
     try {
       const load = await Load.start(server.port, acks ? peer.protocol : { ...peer.protocol, ack: undefined }, this.#tokens)

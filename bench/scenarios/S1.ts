@@ -14,7 +14,7 @@ export const S1: Scenario = {
   units: { resident: 'KB', kernel: 'KB' },
   peers: [GATEWAY, 'ws', '@fastify/websocket', 'Socket.IO', 'C'],
   without: { 'socket.write': 'it is `ws` but for broadcasts' },
-  repeats: Number(process.env.R ?? 5),
+  repeats: 5,
   async measure ({ server, load }) {
     await load.open(FROM)
     const [before, slabBefore] = [await server.residentBytes(), slabBytes()]

@@ -12,7 +12,7 @@ const MAX_STALL_MS = 10
 
 /** CPU of the server for each delivery, microseconds, of so many rounds with a burst each. Throws where the clients did not get all, once and in order. */
 export async function deliveries ({ server, load, services }: Stage, members: number, rounds: number, burst: number): Promise<number> {
-  services.users.groups.set('group', Array.from({ length: members }, (_, n) => `u${n}`))
+  services.members = members
   await load.open(members)
   const run = async (count: number): Promise<void> => {
     await load.reset()
@@ -35,7 +35,7 @@ export const S3: Scenario = {
   title: `CPU per delivery of one message of 200 bytes to a group of ${MEMBERS.toLocaleString('en')}`,
   units: { cpu: 'us', p99: 'ms', stall: 'ms' },
   peers: [GATEWAY, 'ws', '@fastify/websocket', 'Socket.IO', 'socket.write', 'C'],
-  repeats: Number(process.env.R ?? 5),
+  repeats: 5,
   async measure (stage) {
     const isGateway = stage.peer.name === GATEWAY
     const cpu = await deliveries(stage, MEMBERS, MESSAGES, 1)

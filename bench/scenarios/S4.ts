@@ -14,7 +14,7 @@ export const S4: Scenario = {
   title: `CPU per delivery of bursts of ${BURST} messages to a group of ${MEMBERS.toLocaleString('en')}`,
   units: { cpu: 'us', gain: '×' },
   peers: [GATEWAY, 'ws', '@fastify/websocket', 'Socket.IO', 'socket.write', 'C'],
-  repeats: Number(process.env.R ?? 5),
+  repeats: 5,
   async measure (stage) {
     const single = await deliveries(stage, MEMBERS, ONE_BY_ONE, 1)
     const cpu = await deliveries(stage, MEMBERS, BURSTS, BURST)

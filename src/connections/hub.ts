@@ -9,7 +9,7 @@ import type { Connection } from './connection.ts'
 export class UserEntry {
   readonly userId: string
   /** The user's connections; a handful at most. A replaced connection stays until it has closed. */
-  readonly connections: Connection[] = []
+  connections: Connection[] = []
   /** Message bucket of the user over all devices (token-bucket). */
   messageTokens = 0
   messageTokensAtMs = 0
@@ -81,7 +81,9 @@ export class Hub {
     connection.hubIndex = this.#all.push(connection) - 1
     this.#bySerial.set(connection.serial, connection)
     const first = user.connections.length === 0
-    user.connections.push(connection)
+    // A list that is pushed to is given room for seventeen; hardly any user needs it.
+    if (first) user.connections = [connection]
+    else user.connections.push(connection)
     if (!first) return
     this.#users.set(user.userId, user)
     this.#listener?.onUserOnline(user)
