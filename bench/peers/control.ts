@@ -1,7 +1,12 @@
 /** The side of a server that is measured which its bench talks to: a line in, a line out. And what all of them do alike. */
+import { writeFileSync } from 'node:fs'
+import { Session } from 'node:inspector/promises'
 import { createInterface } from 'node:readline'
 import { createVerifier } from 'fast-jwt'
 import { SECRET } from '../lib/tokens.ts'
+
+const SAMPLE_US = 200
+const profiler = new Session()
 
 /** By the first word of a line; the rest are the arguments. */
 export type Commands = Readonly<Record<string, (...words: string[]) => unknown>>
@@ -9,6 +14,18 @@ export type Commands = Readonly<Record<string, (...words: string[]) => unknown>>
 export function control (port: number, commands: Commands): void {
   const all: Commands = {
     ...commands,
+    profile: async () => {
+      profiler.connect()
+      await profiler.post('Profiler.enable')
+      await profiler.post('Profiler.setSamplingInterval', { interval: SAMPLE_US })
+      await profiler.post('Profiler.start')
+    },
+    /** Writes what was used since `profile` to a file that Chrome's developer tools open. */
+    profiled: async (path = '') => {
+      const { profile } = await profiler.post('Profiler.stop')
+      writeFileSync(path, JSON.stringify(profile))
+      profiler.disconnect()
+    },
     gc: () => {
       global.gc?.()
       global.gc?.()

@@ -150,7 +150,8 @@ export class Batcher {
       this.#meter.count('registry_transactions_total', 1, 'ok')
       for (const [index, entry] of entries.entries()) {
         const result = results[index]
-        this.#done(entry, result && { ...result, revision }, unavailable('the answer is incomplete'))
+        if (result === undefined) this.#done(entry, undefined, unavailable('the answer is incomplete'))
+        else this.#done(entry, { ...result, revision })
       }
       return undefined
     } catch (error) {
@@ -161,8 +162,8 @@ export class Batcher {
     }
   }
 
-  #done (entry: Entry, answer: Answer | undefined, error: Error): void {
-    if (answer === undefined) this.#fail(entry, error)
+  #done (entry: Entry, answer: Answer | undefined, error?: Error): void {
+    if (answer === undefined) this.#fail(entry, error ?? unavailable('no answer'))
     else if (!entry.settled) {
       const next = answer.succeeded ? undefined : entry.request.again?.(answer)
       if (next !== undefined && !this.#closed) {
