@@ -106,4 +106,4 @@ export default fp<ConnectionsOptions>(async function connections (fastify, optio
     }
   })
   core.start()
-}, { name: 'connections', fastify: '5.x', dependencies: ['metrics', 'tracing', 'registry', 'upstream', 'auth'] })
+}, { name: 'connections', fastify: '5.x', dependencies: ['metrics', 'registry', 'upstream', 'auth'] })

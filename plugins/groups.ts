@@ -29,4 +29,4 @@ export default fp<GroupsOptions>(async function groups (fastify, options) {
   // Only when everything else is ready: what is fetched can be handed over at once.
   fastify.addHook('onReady', async () => { fastify.groupBus.start((record) => consumer.handle(record)) })
   fastify.addHook('onClose', async () => { consumer.stop() })
-}, { name: 'groups', fastify: '5.x', dependencies: ['connections', 'upstream', 'cache', 'kafka', 'tracing'] })
+}, { name: 'groups', fastify: '5.x', dependencies: ['connections', 'upstream', 'cache', 'kafka'] })

@@ -3,7 +3,7 @@ import fp from 'fastify-plugin'
 import underPressure from '@fastify/under-pressure'
 import type { Clock, Dependency } from '../src/ports.ts'
 import { HealthBoard } from '../src/health.ts'
-import { Overload, type OverloadOptions } from '../src/overload.ts'
+import { Overload, type OverloadOptions, type ProcessSample } from '../src/overload.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -27,9 +27,17 @@ export default fp<HealthOptions>(async function health (fastify, options) {
   if (sample === undefined) {
     // Without limits of its own it only samples: its hook would refuse health checks as well.
     await fastify.register(underPressure, { sampleInterval: SAMPLE_INTERVAL_MS })
+    let last: ProcessSample | undefined
+    // Each upgrade asks, several times as often as there is anything new.
+    const timer = setInterval(() => { last = undefined }, SAMPLE_INTERVAL_MS / 5)
+    timer.unref()
+    fastify.addHook('onClose', async () => { clearInterval(timer) })
     sample = () => {
-      const { eventLoopDelay, rssBytes } = fastify.memoryUsage()
-      return { eventLoopDelayMs: eventLoopDelay, rssBytes }
+      if (last === undefined) {
+        const { eventLoopDelay, rssBytes } = fastify.memoryUsage()
+        last = { eventLoopDelayMs: eventLoopDelay, rssBytes }
+      }
+      return last
     }
   }
   const overload = new Overload({ ...options, sample, meter: fastify.meter })

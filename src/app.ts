@@ -25,6 +25,7 @@ import healthRoutes from '../routes/healthz.ts'
 import metricsRoute from '../routes/metrics.ts'
 import wsRoute from '../routes/ws.ts'
 import type { Config } from './config.ts'
+import type { Hub } from './connections/hub.ts'
 import { Presence } from './delivery/presence.ts'
 import { Push } from './delivery/push.ts'
 import { systemClock } from './embedded/system-clock.ts'
@@ -69,13 +70,15 @@ async function assemble (app: FastifyInstance, config: Config, overrides: Overri
   await app.register(metrics, { version, processMetrics: true, worker: config.workers.index?.toString() })
   await app.register(tracing, { ...config.tracing, nodeId, version })
   const { meter, tracer } = app
+  // Known once the connections are; health is asked before.
+  const known: { hub?: Hub } = {}
   await app.register(health, {
     clock,
     dependencies: dependenciesOf(config, overrides),
     maxConnections: config.limits.maxConnections,
     maxEventLoopDelayMs: config.overload.maxEventLoopDelayMs,
     maxMemoryBytes: config.overload.maxMemoryBytes,
-    connections: () => app.hasDecorator('gateway') ? app.gateway.hub.connectionCount : 0
+    connections: () => known.hub?.connectionCount ?? 0
   })
   const board = app.health
   const common = { clock, meter, logger, health: board }
@@ -127,11 +130,12 @@ async function assemble (app: FastifyInstance, config: Config, overrides: Overri
       maxPendingBytes: config.push.maxPendingBytes
     }
   })
+  const { hub, outbox, sessions, tracker } = app.gateway
+  known.hub = hub
   await app.register(drain, { core: app.gateway, clock, random })
   await app.register(kafka, { ...common, ...config.kafka, bus: overrides.bus, nodeId, startId })
   await app.register(groups, { ...common, ...config.groups })
   await app.register(peers, { authToken: config.grpc.authToken, tls: config.grpc.tls, ackTimeoutMs: config.push.ackTimeoutMs, clock, onNodeStarted: (call) => { app.registry.onNodeStarted(call) } })
-  const { hub, outbox, sessions, tracker } = app.gateway
   const outside = { nodeId, hub, registry: app.registry, peers: app.peers, logger }
   await app.register(pushGrpc, {
     ...common,

@@ -53,6 +53,7 @@ export async function openWorker ({ config, logger, reusePort, send, onMessage, 
     await app.close()
     throw error
   }
-  await primary.call('ready', ANSWER_TIMEOUT_MS)
+  // Where the primary is gone already, this process is told so as well.
+  primary.call('ready', ANSWER_TIMEOUT_MS).catch(() => {})
   return { drain: app.drain, close: () => app.close() }
 }

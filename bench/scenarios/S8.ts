@@ -2,7 +2,7 @@
 import { GATEWAY } from '../lib/peers.ts'
 import { medianOf, type Scenario } from '../lib/scenario.ts'
 
-const WARM_UP = 1_000
+const WARM_UP = 6_000
 const HANDSHAKES = 4_000
 const AT_ONCE = 50
 const MAX_RATIO = 1.3

@@ -29,6 +29,8 @@ export function createHttpServer ({ maxConnections, trustedProxies, readBufferBy
     requestTimeout: HTTP_TIMEOUT_MS,
     keepAliveTimeout: HTTP_TIMEOUT_MS,
     maxRequestsPerSocket: MAX_REQUESTS_PER_SOCKET,
+    // A logger of its own for each request would cost more than a refusal; lines name the connection instead.
+    childLoggerFactory: (parent) => parent,
     clientErrorHandler: (error, socket) => { answerMalformed(error.code, socket) },
     http: {
       headersTimeout: HTTP_TIMEOUT_MS,
