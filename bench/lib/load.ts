@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { existsSync, mkdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { LOAD_CORE, pinned } from './machine.ts'
+import { LOAD_CORE, pinned, ROOT } from './machine.ts'
 
 /** What a server says and wants, beyond WebSocket; see load.c. */
 export interface Protocol {
@@ -41,7 +41,6 @@ export interface LoadStats {
   readonly maxUs: number
 }
 
-const ROOT = join(import.meta.dirname, '../..')
 /** Each has some 28,000 ports of its own. */
 const SOURCES = ['127.0.0.2', '127.0.0.3', '127.0.0.4', '127.0.0.5']
 

@@ -2,6 +2,9 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { cpus, release, totalmem } from 'node:os'
 
+/** The project: what runs is compiled and lies elsewhere. */
+export const ROOT = process.cwd()
+
 /** Server and load on separate cores, where there are two; this process runs on that of the load. */
 export const SERVER_CORE = 0
 export const LOAD_CORE = 1

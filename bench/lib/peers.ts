@@ -1,6 +1,6 @@
 /** What is measured side by side: how each is started, and what its clients say. */
-import type { Protocol } from './load.ts'
-import { compiled } from './load.ts'
+import { join } from 'node:path'
+import { compiled, type Protocol } from './load.ts'
 import { Server } from './server.ts'
 import { CONTENT } from '../peers/control.ts'
 
@@ -35,7 +35,7 @@ const FRAMES: Protocol = {
 }
 
 async function node (script: string, ...args: string[]): Promise<Server> {
-  return await Server.start(process.execPath, [...NODE_FLAGS, '--import', 'tsx', `bench/peers/${script}.ts`, ...args])
+  return await Server.start(process.execPath, [...NODE_FLAGS, join(import.meta.dirname, `../peers/${script}.js`), ...args])
 }
 
 export const PEERS: readonly Peer[] = [

@@ -1,11 +1,11 @@
 /** What a run leaves behind: bench/results/ID.json, and bench/README.md made of all of them. */
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import type { Machine } from './machine.ts'
+import { ROOT, type Machine } from './machine.ts'
 import { GATEWAY } from './peers.ts'
 import type { Results, Scenario, Spread, Verdict } from './scenario.ts'
 
-const BENCH = join(import.meta.dirname, '..')
+const BENCH = join(ROOT, 'bench')
 const RESULTS = join(BENCH, 'results')
 
 export interface Report {
