@@ -1,7 +1,10 @@
 /** What is measured side by side: how each is started, and what its clients say. */
 import { join } from 'node:path'
 import { compiled, type Protocol } from './load.ts'
-import { Server } from './server.ts'
+import { Centrifugo } from './centrifugo.ts'
+import { goPeer } from './go.ts'
+import { Server, type MeasuredServer } from './server.ts'
+import { SECRET } from './tokens.ts'
 import { CONTENT } from '../peers/control.ts'
 
 /** Addresses of what stands around a server. */
@@ -15,7 +18,7 @@ export interface Surroundings {
 export interface Peer {
   readonly name: string
   readonly protocol: Protocol
-  start (surroundings: Surroundings): Promise<Server>
+  start (surroundings: Surroundings): Promise<MeasuredServer>
 }
 
 /** One set of flags for every row that runs on Node. */
@@ -62,6 +65,21 @@ export const PEERS: readonly Peer[] = [
     },
     start: ({ services }) => node('socket-io', services)
   },
+  {
+    name: 'Centrifugo',
+    protocol: {
+      path: '/connection/websocket',
+      hello: ['{"id":1,"connect":{"token":"{token}"}}', '{"id":2,"subscribe":{"channel":"group"}}'],
+      ready: '"subscribe":{',
+      echo: ['{}', '{}'],
+      data: '"sequence_number":',
+      stamp: '"timestamp":',
+      send: `{"id":{s},"rpc":{"method":"send","data":{"msg_id":"{s}-{n}",${MESSAGE}}}}`,
+      reply: '"type":"ack","msg_id":'
+    },
+    start: ({ services }) => Centrifugo.start(services)
+  },
+  { name: 'coder/websocket', protocol: FRAMES, start: () => Server.start(goPeer(), [], { BENCH_SECRET: SECRET }) },
   { name: 'socket.write', protocol: FRAMES, start: ({ services }) => node('ws', services, 'loop') },
   { name: 'C', protocol: FRAMES, start: () => Server.start(compiled('bench/peers/floor.c', 'floor'), []) }
 ]

@@ -4,9 +4,21 @@ import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { cpuUs, pinned, residentBytes, SERVER_CORE } from './machine.ts'
 
+export interface MeasuredServer {
+  readonly port: number
+  readonly pid: number
+  /** CPU time since its start. */
+  readonly cpuUs: number
+  /** After two collections, where there is something to collect. */
+  residentBytes (): Promise<number>
+  /** What it is to do, by words, and what it answers. */
+  ask<T = unknown> (...words: Array<string | number>): Promise<T>
+  stop (): Promise<void>
+}
+
 const STOP_TIMEOUT_MS = 5_000
 
-export class Server {
+export class Server implements MeasuredServer {
   readonly #child: ChildProcess
   readonly #answers: Array<(line: string) => void> = []
   readonly #ended: Promise<never>
@@ -38,7 +50,6 @@ export class Server {
   get pid (): number { return this.#child.pid as number }
   get cpuUs (): number { return cpuUs(this.pid) }
 
-  /** After two collections, where there is something to collect. */
   async residentBytes (): Promise<number> {
     await this.ask('gc')
     return residentBytes(this.pid)

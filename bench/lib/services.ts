@@ -1,8 +1,35 @@
 /** Stand-in IM and User Service: they number messages and know members, and keep nothing that would grow. */
-import { Server, ServerCredentials, type ServerDuplexStream } from '@grpc/grpc-js'
+import { BinaryReader, BinaryWriter, WireType } from '@bufbuild/protobuf/wire'
+import { Server, ServerCredentials, type sendUnaryData, type ServerDuplexStream, type ServerUnaryCall, type ServiceDefinition } from '@grpc/grpc-js'
 import { serviceDefinition, type HandlersOf } from '../../plugins/lib/grpc-service.ts'
 import { IMServiceDefinition, type RouteBatch, type RouteBatchReply, type RouteReply } from '../../src/generated/im/v1/im.ts'
 import { UserServiceDefinition } from '../../src/generated/user/v1/user.ts'
+
+/** Of centrifugal.centrifugo.proxy.RPCRequest the JSON that a client sent. */
+const DATA_FIELD = 12
+
+/** What Centrifugo calls for a client's RPC: its data in, the data of the reply out (proxy.proto of Centrifugo). */
+const CENTRIFUGO_PROXY: ServiceDefinition = {
+  rPC: {
+    path: '/centrifugal.centrifugo.proxy.CentrifugoProxy/RPC',
+    requestStream: false,
+    responseStream: false,
+    requestSerialize: (text: string) => Buffer.from(text),
+    requestDeserialize: (bytes: Buffer) => {
+      const reader = new BinaryReader(bytes)
+      let data = ''
+      while (reader.pos < reader.len) {
+        const [field, type] = reader.tag()
+        if (field === DATA_FIELD && type === WireType.LengthDelimited) data = Buffer.from(reader.bytes()).toString()
+        else reader.skip(type)
+      }
+      return data
+    },
+    // RPCResponse { result = 1: RPCResult { data = 1 } }
+    responseSerialize: (value: object) => Buffer.from(new BinaryWriter().uint32(10).fork().uint32(10).bytes(Buffer.from(JSON.stringify(value))).join().finish()),
+    responseDeserialize: (bytes: Buffer) => bytes
+  }
+}
 
 export class Services {
   /** Every group has the members `u0` to `u{n-1}`. */
@@ -17,6 +44,13 @@ export class Services {
     const server = new Server({ 'grpc.enable_channelz': 0 })
     server.addService(serviceDefinition(IMServiceDefinition), this.#im())
     server.addService(serviceDefinition(UserServiceDefinition), this.#users())
+    server.addService(CENTRIFUGO_PROXY, {
+      rPC: ({ request }: ServerUnaryCall<string, object>, done: sendUnaryData<object>) => {
+        const { msg_id: msgId } = JSON.parse(request) as { msg_id: string }
+        const { sequenceNumber, serverTimestamp } = this.#answer()
+        done(null, { type: 'ack', msg_id: msgId, sequence_number: Number(sequenceNumber), timestamp: serverTimestamp.getTime() })
+      }
+    })
     this.#port = await new Promise<number>((resolve, reject) => {
       server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, port) => { if (error === null) resolve(port); else reject(error) })
     })

@@ -2,14 +2,14 @@
 import { randomBytes } from 'node:crypto'
 import { Load } from './load.ts'
 import type { Peer, Surroundings } from './peers.ts'
-import type { Server } from './server.ts'
+import type { MeasuredServer } from './server.ts'
 import { Services } from './services.ts'
 import { tokensFile } from './tokens.ts'
 
 export const MAX_CLIENTS = 18_000
 
 /** A server with its clients, for one measurement. */
-export interface Stage { readonly peer: Peer, readonly server: Server, readonly load: Load, readonly services: Services, readonly surroundings: Surroundings }
+export interface Stage { readonly peer: Peer, readonly server: MeasuredServer, readonly load: Load, readonly services: Services, readonly surroundings: Surroundings }
 
 export class World {
   readonly services = new Services()

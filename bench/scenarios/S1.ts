@@ -12,7 +12,7 @@ export const S1: Scenario = {
   id: 'S1',
   title: 'Memory per idle connection, between 3,000 and 18,000 of them',
   units: { resident: 'KB', kernel: 'KB' },
-  peers: [GATEWAY, 'ws', '@fastify/websocket', 'Socket.IO', 'C'],
+  peers: [GATEWAY, 'ws', '@fastify/websocket', 'Socket.IO', 'Centrifugo', 'coder/websocket', 'C'],
   without: { 'socket.write': 'it is `ws` but for broadcasts' },
   repeats: 5,
   async measure ({ server, load }) {

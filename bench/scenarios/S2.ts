@@ -13,7 +13,7 @@ export const S2: Scenario = {
   id: 'S2',
   title: `CPU of an idle connection with heartbeats every 30 s, of ${CONNECTIONS.toLocaleString('en')}`,
   units: { cpu: 'us/s' },
-  peers: [GATEWAY, 'ws', '@fastify/websocket', 'Socket.IO', 'C'],
+  peers: [GATEWAY, 'ws', '@fastify/websocket', 'Socket.IO', 'Centrifugo', 'coder/websocket', 'C'],
   without: { 'socket.write': 'it is `ws` but for broadcasts' },
   repeats: 3,
   async measure ({ server, load }) {

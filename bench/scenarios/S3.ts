@@ -34,7 +34,7 @@ export const S3: Scenario = {
   id: 'S3',
   title: `CPU per delivery of one message of 200 bytes to a group of ${MEMBERS.toLocaleString('en')}`,
   units: { cpu: 'us', p99: 'ms', stall: 'ms' },
-  peers: [GATEWAY, 'ws', '@fastify/websocket', 'Socket.IO', 'socket.write', 'C'],
+  peers: [GATEWAY, 'ws', '@fastify/websocket', 'Socket.IO', 'Centrifugo', 'coder/websocket', 'socket.write', 'C'],
   repeats: 5,
   async measure (stage) {
     const isGateway = stage.peer.name === GATEWAY

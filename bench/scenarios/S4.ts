@@ -13,7 +13,7 @@ export const S4: Scenario = {
   id: 'S4',
   title: `CPU per delivery of bursts of ${BURST} messages to a group of ${MEMBERS.toLocaleString('en')}`,
   units: { cpu: 'us', gain: '×' },
-  peers: [GATEWAY, 'ws', '@fastify/websocket', 'Socket.IO', 'socket.write', 'C'],
+  peers: [GATEWAY, 'ws', '@fastify/websocket', 'Socket.IO', 'Centrifugo', 'coder/websocket', 'socket.write', 'C'],
   repeats: 5,
   async measure (stage) {
     const single = await deliveries(stage, MEMBERS, ONE_BY_ONE, 1)

@@ -14,8 +14,8 @@ export const S6: Scenario = {
   id: 'S6',
   title: `CPU of a message from ${CONNECTIONS} connections to the IM Service and its ack`,
   units: { cpu: 'us', p99: 'ms' },
-  peers: [GATEWAY, 'ws', '@fastify/websocket', 'Socket.IO'],
-  without: { 'socket.write': 'it is `ws` but for broadcasts', C: 'it speaks no gRPC' },
+  peers: [GATEWAY, 'ws', '@fastify/websocket', 'Socket.IO', 'Centrifugo'],
+  without: { 'coder/websocket': 'it has no client of the IM Service', 'socket.write': 'it is `ws` but for broadcasts', C: 'it speaks no gRPC' },
   repeats: 5,
   async measure ({ server, load }) {
     await load.open(CONNECTIONS)

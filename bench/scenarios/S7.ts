@@ -18,7 +18,7 @@ export const S7: Scenario = {
   title: `CPU of a push to one of ${CONNECTIONS} clients, its ack and the report`,
   units: { cpu: 'us', unary: 'us' },
   peers: [GATEWAY, 'Socket.IO'],
-  without: { ws: 'it knows no acks', '@fastify/websocket': 'it knows no acks', 'socket.write': 'it knows no acks', C: 'it knows no acks' },
+  without: { Centrifugo: 'it knows no acks', 'coder/websocket': 'it knows no acks', ws: 'it knows no acks', '@fastify/websocket': 'it knows no acks', 'socket.write': 'it knows no acks', C: 'it knows no acks' },
   repeats: 5,
   acks: true,
   async measure (stage) {

@@ -11,7 +11,7 @@ export const S8: Scenario = {
   id: 'S8',
   title: 'CPU of a handshake with an HS256 token, to its end',
   units: { cpu: 'us' },
-  peers: [GATEWAY, 'ws', '@fastify/websocket', 'Socket.IO', 'C'],
+  peers: [GATEWAY, 'ws', '@fastify/websocket', 'Socket.IO', 'Centrifugo', 'coder/websocket', 'C'],
   without: { 'socket.write': 'it is `ws` but for broadcasts' },
   repeats: 5,
   async measure ({ server, load }) {

@@ -1,0 +1,8 @@
+package main
+
+import (
+	"syscall"
+	"unsafe"
+)
+
+func uintptrOf(t *syscall.Timespec) uintptr { return uintptr(unsafe.Pointer(t)) }
