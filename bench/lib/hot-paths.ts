@@ -1,0 +1,104 @@
+/** The paths that every message takes, each by itself. */
+import { Connection } from '../../src/connections/connection.ts'
+import { Hub, type UserEntry } from '../../src/connections/hub.ts'
+import { Outbox } from '../../src/connections/outbox.ts'
+import { RateLimits } from '../../src/connections/rate-limits.ts'
+import { IDLE_ENTRY, TimerWheel, type WheelEntry } from '../../src/delivery/timer-wheel.ts'
+import { systemClock as clock } from '../../src/embedded/system-clock.ts'
+import { FanOut } from '../../src/groups/fan-out.ts'
+import { MetricStore } from '../../src/metric-store.ts'
+import type { Socket, SocketDriver } from '../../src/ports.ts'
+import { decode } from '../../src/protocol/decode.ts'
+import { encodeAck, encodeMessage } from '../../src/protocol/encode.ts'
+
+export interface Path {
+  readonly name: string
+  /** Of one repeat: some milliseconds, and less than the young generation holds. */
+  readonly operations: number
+  run (operations: number): void | Promise<void>
+  /** Writes to sockets so far. */
+  readonly writes?: () => number
+}
+
+const CONTENT = 'x'.repeat(200)
+const MEMBERS = 1_000
+const TICK_MS = 50
+const WAIT_MS = 5_000
+
+/** What the others are compared with: a parser that is no part of this project. */
+export const REFERENCE: Path = {
+  name: 'reference',
+  operations: 20_000,
+  run: (operations) => { for (let i = 0; i < operations; i++) JSON.parse(SEND) }
+}
+
+const SEND = `{"type":"send_msg","msg_id":"m1","recipient":"u1","content":"${CONTENT}","timestamp":1700000000000}`
+const MESSAGE = { msgId: 'm1', sender: 'u0', recipient: 'group', content: CONTENT, messageType: 'text', metadata: undefined, timestamp: 1_700_000_000_000, sequenceNumber: 7 } as const
+
+export const PATHS: readonly Path[] = [
+  { name: 'decode send_msg', operations: 20_000, run: (operations) => { for (let i = 0; i < operations; i++) decode(SEND) } },
+  { name: 'encode ack', operations: 20_000, run: (operations) => { for (let i = 0; i < operations; i++) encodeAck('m1', i, 1_700_000_000_000) } },
+  { name: 'encode message', operations: 20_000, run: (operations) => { for (let i = 0; i < operations; i++) encodeMessage(MESSAGE, false) } },
+  fanOut(),
+  tokenBucket(),
+  wheel()
+]
+
+function connectionOf (hub: Hub, n: number): Connection {
+  const connection = new Connection({} as Socket, hub.userFor(`u${n}`), 'phone', n + 1, 0, 0, Number.MAX_SAFE_INTEGER, 0)
+  connection.held = false
+  connection.state = 'open'
+  hub.add(connection)
+  return connection
+}
+
+/** One group message to a thousand members; the writes are those to sockets that take all. */
+function fanOut (): Path {
+  let written = 0
+  const driver: SocketDriver = { write: () => { written++; return true }, bufferedBytes: () => 0, ping: () => {}, close: () => {}, terminate: () => {}, pause: () => {}, resume: () => {} }
+  const hub = new Hub()
+  const outbox = new Outbox({ driver, clock, meter: new MetricStore(), outboxBytes: 1e6, outboxTotalBytes: 1e8, writeBufferBytes: 4096, writeWaitMs: 10_000, onSlow: () => {} })
+  const members: UserEntry[] = Array.from({ length: MEMBERS }, (_, n) => connectionOf(hub, n).user)
+  const fan = new FanOut({ outbox })
+  const frame = encodeMessage(MESSAGE, false)
+  return {
+    name: `fan-out to ${MEMBERS.toLocaleString('en')}`,
+    operations: 50,
+    run: async (operations) => {
+      for (let i = 0; i < operations; i++) {
+        await fan.deliver(members, [frame], 'message')
+        // What became ready in this turn leaves at its end.
+        await new Promise((resolve) => { setImmediate(resolve) })
+      }
+    },
+    writes: () => written
+  }
+}
+
+function tokenBucket (): Path {
+  const limits = new RateLimits({ clock, messagesPerSecond: 1e9 })
+  const connection = connectionOf(new Hub(), 0)
+  return { name: 'token bucket', operations: 50_000, run: (operations) => { for (let i = 0; i < operations; i++) limits.takeFrame(connection) } }
+}
+
+class Entry implements WheelEntry {
+  wheelNext: WheelEntry | null = IDLE_ENTRY.wheelNext
+  wheelPrevious: WheelEntry | null = IDLE_ENTRY.wheelPrevious
+  wheelSlot: number = IDLE_ENTRY.wheelSlot
+  wheelTick: number = IDLE_ENTRY.wheelTick
+}
+
+function wheel (): Path {
+  const timers = new TimerWheel({ clock, tickMs: TICK_MS, onDue: () => {} })
+  return {
+    name: 'timer wheel',
+    operations: 50_000,
+    run: (operations) => {
+      for (let i = 0; i < operations; i++) {
+        const entry = new Entry()
+        timers.add(entry, WAIT_MS)
+        timers.remove(entry)
+      }
+    }
+  }
+}
