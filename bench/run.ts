@@ -9,11 +9,13 @@ import { S1 } from './scenarios/S1.ts'
 import { S2 } from './scenarios/S2.ts'
 import { S3 } from './scenarios/S3.ts'
 import { S4 } from './scenarios/S4.ts'
+import { S5 } from './scenarios/S5.ts'
 import { S6 } from './scenarios/S6.ts'
 import { S7 } from './scenarios/S7.ts'
 import { S8 } from './scenarios/S8.ts'
+import { S11 } from './scenarios/S11.ts'
 
-const SCENARIOS: readonly Scenario[] = [S1, S2, S3, S4, S6, S7, S8]
+const SCENARIOS: readonly Scenario[] = [S1, S2, S3, S4, S5, S6, S7, S8, S11]
 
 const { positionals: [asked = ''], values: { repeats: given } } = parseArgs({ allowPositionals: true, options: { repeats: { type: 'string' } } })
 const chosen = asked === 'all' || asked === 'compare' ? SCENARIOS : SCENARIOS.filter(({ id }) => id === asked)
@@ -35,7 +37,7 @@ async function run (scenario: Scenario, repeats: number): Promise<number> {
   const measured = new Map<string, Figures[]>(peers.map(({ name }) => [name, []]))
   for (let round = 1; round <= repeats; round++) {
     for (const peer of peers) {
-      const figures = await world.with(peer, scenario.acks ?? false, (stage) => scenario.measure(stage))
+      const figures = await world.with(peer, scenario, (stage) => scenario.measure(stage))
       measured.get(peer.name)?.push(figures)
       process.stdout.write(`  ${round}/${repeats} ${peer.name}: ${Object.entries(figures).map(([name, value]) => `${name} ${value.toFixed(2)} ${scenario.units[name] ?? ''}`).join(', ')}\n`)
     }

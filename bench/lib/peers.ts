@@ -13,6 +13,8 @@ export interface Surroundings {
   readonly services: string
   /** What callers of the gateway's own gRPC show. */
   readonly bearer: string
+  /** Where the gateway registers its connections; undefined: in its own process. */
+  readonly etcd: string | undefined
 }
 
 export interface Peer {
@@ -45,7 +47,7 @@ export const PEERS: readonly Peer[] = [
   {
     name: GATEWAY,
     protocol: { ...FRAMES, ready: '"type":"welcome"', ack: ['"msg_id":"', '{"type":"ack","msg_id":"{id}"}', '"'] },
-    start: ({ services, bearer }) => node('gateway', services, bearer)
+    start: ({ services, bearer, etcd = '' }) => node('gateway', services, bearer, etcd)
   },
   { name: 'ws', protocol: FRAMES, start: ({ services }) => node('ws', services) },
   { name: '@fastify/websocket', protocol: FRAMES, start: ({ services }) => node('fastify-websocket', services) },

@@ -21,6 +21,8 @@ export interface Scenario {
   /** Peers that it does not apply to, and why. */
   readonly without?: Readonly<Record<string, string>>
   readonly repeats: number
+  /** Whether the gateway's registry is a real etcd, so that its keys are not in the memory of the gateway. */
+  readonly etcd?: boolean
   /** Whether clients acknowledge what they get. */
   readonly acks?: boolean
   /** Throws where something was lost, doubled or refused. */

@@ -1,7 +1,9 @@
 /** What stands around a server that is measured, on the core of the load: services, tokens, clients. */
 import { randomBytes } from 'node:crypto'
+import { Etcd } from './etcd.ts'
 import { Load } from './load.ts'
 import type { Peer, Surroundings } from './peers.ts'
+import type { Scenario } from './scenario.ts'
 import type { MeasuredServer } from './server.ts'
 import { Services } from './services.ts'
 import { tokensFile } from './tokens.ts'
@@ -14,6 +16,7 @@ export interface Stage { readonly peer: Peer, readonly server: MeasuredServer, r
 export class World {
   readonly services = new Services()
   readonly #tokens = tokensFile(MAX_CLIENTS)
+  #etcd: Etcd | undefined
   readonly #bearer = randomBytes(16).toString('base64url')
 
   async start (): Promise<this> {
@@ -22,8 +25,9 @@ export class World {
   }
 
   /** Starts a server and clients that are not connected yet, and ends both. */
-  async with<T> (peer: Peer, acks: boolean, use: (stage: Stage) => Promise<T>): Promise<T> {
-    const surroundings = { services: this.services.address, bearer: this.#bearer }
+  async with<T> (peer: Peer, { acks = false, etcd = false }: Pick<Scenario, 'acks' | 'etcd'>, use: (stage: Stage) => Promise<T>): Promise<T> {
+    if (etcd) this.#etcd ??= Etcd.start()
+    const surroundings = { services: this.services.address, bearer: this.#bearer, etcd: etcd ? this.#etcd?.endpoint : undefined }
     const server = await peer.start(surroundings)
     try {
       const load = await Load.start(server.port, acks ? peer.protocol : { ...peer.protocol, ack: undefined }, this.#tokens)
@@ -39,5 +43,6 @@ export class World {
 
   stop (): void {
     this.services.stop()
+    this.#etcd?.stop()
   }
 }

@@ -1,4 +1,4 @@
-/** This gateway: a whole node, with registry and bus in the process, and IM and User Service at the address of the first argument. */
+/** This gateway: a whole node, with the bus in the process, IM and User Service at the address of the first argument, and the registry in etcd where the third one names it. */
 import type { AddressInfo } from 'node:net'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { pino } from 'pino'
@@ -11,7 +11,7 @@ import { systemClock as clock } from '../../src/embedded/system-clock.ts'
 import { SECRET } from '../lib/tokens.ts'
 import { CONTENT, control } from './control.ts'
 
-const [, , services = '', bearer = ''] = process.argv
+const [, , services = '', bearer = '', etcd = ''] = process.argv
 const config = loadConfig({
   GATEWAY_NODE_ID: 'bench',
   WS_HOST: '127.0.0.1',
@@ -23,6 +23,7 @@ const config = loadConfig({
   JWT_SECRET: SECRET,
   IM_SERVICE_ADDR: services,
   USER_SERVICE_ADDR: services,
+  ...(etcd !== '' && { ETCD_ENDPOINTS: etcd }),
   HANDSHAKE_LIMITER: 'local',
   MAX_PENDING_HANDSHAKES_PER_IP: '1000',
   HANDSHAKES_PER_IP: '0',
@@ -32,7 +33,7 @@ const config = loadConfig({
 }, { requireServices: false })
 const logger = pino({ level: 'warn' }, pino.destination(2))
 const broker = new MemoryBroker({ clock, logger })
-const app = await build(config, { kv: new MemoryKv({ clock, store: new MemoryStore({ clock }) }), bus: broker.consumer(), sharedCache: null, logger })
+const app = await build(config, { ...(etcd === '' && { kv: new MemoryKv({ clock, store: new MemoryStore({ clock }) }) }), bus: broker.consumer(), sharedCache: null, logger })
 await app.listen({ host: config.ws.host, port: config.ws.port })
 const delays = monitorEventLoopDelay({ resolution: 1 })
 
