@@ -15,7 +15,9 @@ export class Directory {
 
   /** undefined: no device is connected. Rejects where the registry does not answer, or names no node that lives. */
   async locate (userId: string): Promise<Whereabouts | undefined> {
-    const nodeByDevice = this.#view.isLive ? this.#view.devicesOf(userId) : await this.#readDevices(userId)
+    // The view hears of a connection a moment after its client does: nobody is called offline on its word alone.
+    const known = this.#view.isLive ? this.#view.devicesOf(userId) : undefined
+    const nodeByDevice = known === undefined || known.size === 0 ? await this.#readDevices(userId) : known
     const deviceIds = [...nodeByDevice.keys()].sort()
     if (deviceIds.length === 0) return undefined
     const devicesByNode = new Map<string, number>()

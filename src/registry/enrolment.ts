@@ -48,7 +48,8 @@ export class Enrolment {
     const { clock, leases, registrationTimeoutMs, apply } = this.#options
     const endMs = clock.monotonicMs() + registrationTimeoutMs
     for (let attempt = 0; attempt < MAX_LEASES; attempt++) {
-      const lease = await within(clock, endMs - clock.monotonicMs(), leases.acquire(session)).catch(() => undefined)
+      // Nearly always there is one with room.
+      const lease = leases.tryAcquire(session) ?? await within(clock, endMs - clock.monotonicMs(), leases.acquire(session)).catch(() => undefined)
       // Closed meanwhile: whatever is left to do is done.
       if (session.state.phase !== 'joining') return 'unavailable'
       // Nothing was put so far.

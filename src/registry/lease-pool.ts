@@ -5,9 +5,9 @@
  */
 import { GatewayError } from '../errors.ts'
 import type { Clock, KvStore, Logger, Meter, Timer } from '../ports.ts'
+import { Lease, type LeaseHolder } from './lease.ts'
 
-/** Something that lives in the store only as long as a lease. */
-export interface LeaseHolder { lease: Lease | undefined }
+export type { Lease, LeaseHolder }
 
 /** What the pool tells. */
 export interface LeaseListener {
@@ -26,19 +26,6 @@ export interface LeasePoolOptions {
   readonly maxHolders?: number
   /** 0 up to 1, for the spread of renewals. */
   readonly random: () => number
-}
-
-export class Lease {
-  readonly holders = new Set<LeaseHolder>()
-  /** The store's id; empty until it is granted. */
-  id = ''
-  lost = false
-  /** Settles with the grant. */
-  granted: Promise<void> = Promise.resolve()
-  /** Monotonic milliseconds. */
-  deadlineMs = Infinity
-  renewAtMs = Infinity
-  renewing = false
 }
 
 export class LeasePool {
@@ -66,6 +53,13 @@ export class LeasePool {
     const lease = holder.lease ?? this.#assign(holder)
     if (lease.id === '') await lease.granted
     return lease
+  }
+
+  /** As `acquire` where that needs no answer of the store; undefined where it does. */
+  tryAcquire (holder: LeaseHolder): Lease | undefined {
+    if (this.#closed) return undefined
+    const lease = holder.lease ?? this.#assign(holder)
+    return lease.id === '' ? undefined : lease
   }
 
   /** The holder needs its lease no more. An empty lease is given back when its renewal is due. */
