@@ -1,5 +1,6 @@
 /** One of several workers: a whole node, whose primary tells it when to end and answers for all of them. */
-import type { FastifyBaseLogger, FastifyListenOptions } from 'fastify'
+import type { FastifyBaseLogger, FastifyInstance, FastifyListenOptions } from 'fastify'
+import { withOwnPorts } from '../plugins/lib/worker-process.ts'
 import { build, operationsOf } from './app.ts'
 import type { Config } from './config.ts'
 import { systemClock } from './embedded/system-clock.ts'
@@ -29,13 +30,13 @@ export async function openWorker ({ config, logger, reusePort, send, onMessage, 
   const handlers: Record<string, Handlers[string]> = { end, ping: () => {} }
   const primary = new Channel({ clock: systemClock, send, handlers })
   onMessage((message) => { primary.receive(message) })
-  const app = await build(config, {
+  const app: FastifyInstance = await withOwnPorts(() => build(config, {
     logger,
     status: {
       health: async () => await primary.call<HealthReport>('status', STATUS_TIMEOUT_MS).catch(() => ({ ...app.health.report(), ready: false, reason: 'the primary does not answer' })),
       metrics: async () => await primary.call<string>('exposition', STATUS_TIMEOUT_MS)
     }
-  })
+  }))
   const operations = operationsOf(app, config)
   Object.assign(handlers, {
     health: () => app.health.report(),

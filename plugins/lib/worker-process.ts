@@ -36,6 +36,21 @@ function start (script: string, args: string[]): ChildProcess {
   return cluster.fork().process as ChildProcess
 }
 
+/**
+ * Opens what is a worker's alone. Under the cluster module every port of a worker is its primary's, which goes on to accept
+ * connections while the worker that has the port is replaced, and leaves those hanging: only the shared port may be so.
+ */
+export async function withOwnPorts<T> (open: () => Promise<T>): Promise<T> {
+  const { isPrimary } = cluster
+  // `net` looks at it at each listen (lib/net.js, listenInCluster).
+  Object.assign(cluster, { isPrimary: true })
+  try {
+    return await open()
+  } finally {
+    Object.assign(cluster, { isPrimary })
+  }
+}
+
 /** Rejects where another program has the port, which sockets with SO_REUSEPORT would share without a word. */
 export async function assertPortFree (host: string, port: number): Promise<void> {
   const server = createServer().listen({ host, port, exclusive: true })
