@@ -27,18 +27,16 @@ export default fp<HealthOptions>(async function health (fastify, options) {
   if (sample === undefined) {
     // Without limits of its own it only samples: its hook would refuse health checks as well.
     await fastify.register(underPressure, { sampleInterval: SAMPLE_INTERVAL_MS })
-    let last: ProcessSample | undefined
+    const read = (): ProcessSample => {
+      const { eventLoopDelay, rssBytes } = fastify.memoryUsage()
+      return { eventLoopDelayMs: eventLoopDelay, rssBytes }
+    }
     // Each upgrade asks, several times as often as there is anything new.
-    const timer = setInterval(() => { last = undefined }, SAMPLE_INTERVAL_MS / 5)
+    let last = read()
+    const timer = setInterval(() => { last = read() }, SAMPLE_INTERVAL_MS / 5)
     timer.unref()
     fastify.addHook('onClose', async () => { clearInterval(timer) })
-    sample = () => {
-      if (last === undefined) {
-        const { eventLoopDelay, rssBytes } = fastify.memoryUsage()
-        last = { eventLoopDelayMs: eventLoopDelay, rssBytes }
-      }
-      return last
-    }
+    sample = () => last
   }
   const overload = new Overload({ ...options, sample, meter: fastify.meter })
   const board = new HealthBoard({

@@ -1,15 +1,15 @@
 /** Centrifugo, asked over its HTTP API: one channel for all, messages to the IM Service by its RPC proxy over gRPC. */
 import { mkdtempSync, writeFileSync } from 'node:fs'
-import { createServer, type AddressInfo } from 'node:net'
 import { once } from 'node:events'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { spawn, type ChildProcess } from 'node:child_process'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { freePort } from '../../test/helpers/free-port.ts'
 import { groupMessage } from '../peers/control.ts'
 import { centrifugo } from './go.ts'
 import { cpuUs, pinned, residentBytes, SERVER_CORE } from './machine.ts'
-import type { MeasuredServer } from './server.ts'
+import { endsWithUs, type MeasuredServer } from './server.ts'
 import { SECRET } from './tokens.ts'
 
 const API_KEY = 'bench'
@@ -39,9 +39,7 @@ export class Centrifugo implements MeasuredServer {
     }))
     const [program, args] = pinned(SERVER_CORE, centrifugo(), ['--config', path])
     const child = spawn(program, args, { stdio: ['ignore', 'ignore', 'inherit'] })
-    const killWithUs = (): void => { child.kill('SIGKILL') }
-    process.once('exit', killWithUs)
-    child.once('exit', () => { process.removeListener('exit', killWithUs) })
+    endsWithUs(child)
     const server = new Centrifugo(child, port)
     const deadline = performance.now() + START_TIMEOUT_MS
     while (!await server.#call('info', {}).then(() => true, () => false)) {
@@ -77,13 +75,4 @@ export class Centrifugo implements MeasuredServer {
     const answer = await response.json() as { error?: unknown }
     if (!response.ok || answer.error !== undefined) throw new Error(`Centrifugo answered ${response.status} ${JSON.stringify(answer)}`)
   }
-}
-
-async function freePort (): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
 }

@@ -37,9 +37,7 @@ export class Server implements MeasuredServer {
     const child = spawn(program, words, { stdio: ['pipe', 'pipe', 'inherit'], env: { ...process.env, ...env } })
     const ended = once(child, 'exit').then(([code, signal]) => { throw new Error(`${command} ended with ${String(code ?? signal)}`) })
     ended.catch(() => {})
-    const killWithUs = (): void => { child.kill('SIGKILL') }
-    process.once('exit', killWithUs)
-    child.once('exit', () => { process.removeListener('exit', killWithUs) })
+    endsWithUs(child)
     const answers: Array<(line: string) => void> = []
     createInterface({ input: child.stdout as NodeJS.ReadableStream }).on('line', (line) => { answers.shift()?.(line) })
     const first = new Promise<string>((resolve) => { answers.push(resolve) })
@@ -68,4 +66,11 @@ export class Server implements MeasuredServer {
     await this.#ended.catch(() => {})
     clearTimeout(timer)
   }
+}
+
+/** A process that outlived its bench would measure along with the next one. */
+export function endsWithUs (child: ChildProcess): void {
+  const killWithUs = (): void => { child.kill('SIGKILL') }
+  process.once('exit', killWithUs)
+  child.once('exit', () => { process.removeListener('exit', killWithUs) })
 }

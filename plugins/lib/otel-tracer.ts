@@ -4,7 +4,9 @@ import { parseTraceParent } from '@opentelemetry/core'
 import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-proto'
 import { resourceFromAttributes } from '@opentelemetry/resources'
 import { BatchSpanProcessor, ParentBasedSampler, TraceIdRatioBasedSampler, TracerProvider, type Sampler, type SamplingResult, type SpanExporter } from '@opentelemetry/sdk-trace'
+import { systemClock } from '../../src/embedded/system-clock.ts'
 import type { Logger, Span, SpanName, Tracer } from '../../src/ports.ts'
+import { within } from '../../src/registry/wait.ts'
 
 export interface OtelTracerOptions {
   readonly endpoint: string
@@ -60,10 +62,7 @@ export class OtelTracer implements Tracer {
 
   /** Sends what waits; never rejects. */
   async close (): Promise<void> {
-    let timer: NodeJS.Timeout | undefined
-    const late = new Promise<void>((resolve) => { timer = setTimeout(resolve, CLOSE_TIMEOUT_MS) })
-    await Promise.race([this.#provider.shutdown().catch(() => {}), late])
-    clearTimeout(timer)
+    await within(systemClock, CLOSE_TIMEOUT_MS, this.#provider.shutdown()).catch(() => {})
   }
 }
 

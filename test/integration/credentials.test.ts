@@ -12,7 +12,8 @@ import { eventually, Sink } from '../helpers/bus-conformance.ts'
 import { createAuthority } from '../helpers/certificates.ts'
 import { FakeHealth } from '../helpers/fakes.ts'
 import { KafkaWorld } from '../helpers/kafka-world.ts'
-import { freePort, startRedis } from '../helpers/redis-servers.ts'
+import { freePort } from '../helpers/free-port.ts'
+import { startRedis } from '../helpers/redis-servers.ts'
 import { startService } from '../helpers/services.ts'
 
 const PATIENCE_MS = 45_000

@@ -7,7 +7,7 @@ import { ROOT } from '../../src/registry/records.ts'
 import { eventually } from '../helpers/bus-conformance.ts'
 import { PATIENCE_MS, startNodes, type Nodes } from '../helpers/node-processes.ts'
 import { Population } from '../helpers/population.ts'
-import { freePort } from '../helpers/redis-servers.ts'
+import { freePort } from '../helpers/free-port.ts'
 
 const PROJECT = join(import.meta.dirname, '../..')
 const WORKERS = 3

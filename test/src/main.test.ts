@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { createServer, type AddressInfo } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
-import { freePort } from '../helpers/redis-servers.ts'
+import { freePort } from '../helpers/free-port.ts'
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 const ADDRESSES = {
