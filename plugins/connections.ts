@@ -85,6 +85,7 @@ export default fp<ConnectionsOptions>(async function connections (fastify, optio
       maxBufferedChunks: MAX_BUFFERED_CHUNKS,
       closeTimeout: options.closeTimeoutMs,
       clientTracking: false,
+      WebSocket: sockets.WebSocket,
       perMessageDeflate: false,
       handleProtocols: (protocols: Set<string>) => protocols.has(SUBPROTOCOL) ? SUBPROTOCOL : false
     } as never,

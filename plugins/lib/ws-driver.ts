@@ -1,10 +1,10 @@
 /**
- * The socket driver over `ws`: what the outbox and the sessions do to a socket, and the few listeners that all sockets
- * share. A listener finds its connection through a symbol on the socket, so no socket needs a closure of its own.
+ * The socket driver over `ws`: what the outbox and the sessions do to a socket, and what a socket tells. It tells its
+ * connection by `emit` itself, so that no socket has listeners, nor the half kilobyte that they take.
  */
 import type { ServerResponse } from 'node:http'
 import type { Socket as NetSocket } from 'node:net'
-import type { WebSocket } from 'ws'
+import { WebSocket } from 'ws'
 import type { Socket, SocketDriver } from '../../src/ports.ts'
 import type { Connection } from '../../src/connections/connection.ts'
 import type { CloseKind } from '../../src/protocol/close-codes.ts'
@@ -23,8 +23,7 @@ const ERROR_KINDS: Readonly<Record<string, CloseKind>> = {
 /** What `ws` says where no close frame came. */
 const ABNORMAL = 1006
 
-type Raw = NetSocket & { [kConnection]?: Connection, _httpMessage?: ServerResponse | null }
-type Ws = WebSocket & { [kConnection]?: Connection, readonly _socket: Raw | null }
+type Raw = NetSocket & { [kConnection]?: Connection, _httpMessage?: ServerResponse | null, _peername?: object | undefined }
 
 /** Who is told what happens on a socket. */
 export interface SocketEvents {
@@ -35,63 +34,79 @@ export interface SocketEvents {
   onClosed (connection: Connection, kind: CloseKind): void
 }
 
-/** The driver and the listeners of one app; `bind` names who is told, before the first socket is attached. */
+/** The driver and the kind of socket of one app; `bind` names who is told, before the first socket is attached. */
 export interface WsSockets {
   readonly driver: SocketDriver
+  /** What the server makes of an upgrade. */
+  readonly WebSocket: typeof WebSocket
   bind (events: SocketEvents): void
   attach (ws: WebSocket, connection: Connection): void
 }
 
+/** A socket of a device. */
+abstract class DeviceSocket extends WebSocket {
+  declare readonly _socket: Raw | null
+  connection: Connection | undefined
+
+  /** Nobody else listens: what the plugin's listener closes over, the request and the reply, would stay as long as the socket. */
+  override on (): this { return this }
+}
+
 export function wsSockets (): WsSockets {
   let events: SocketEvents
-  // One function each for all sockets of the app.
-  function onMessage (this: WebSocket, data: Buffer, isBinary: boolean): void { events.onFrame(connectionOf(this), data, isBinary) }
-  function onControl (this: WebSocket): void { events.onControl(connectionOf(this)) }
-  function onClose (this: WebSocket, code: number): void { events.onClosed(connectionOf(this), code === ABNORMAL ? 'lost' : 'clientClosed') }
+  // One for all sockets of the app.
   function onDrain (this: Raw): void { events.onDrained(this[kConnection] as Connection) }
-  function onError (this: WebSocket, error: Error & { code?: string }): void {
-    const { code } = error
-    if (code?.startsWith('WS_ERR_') === true) events.onClosed(connectionOf(this), ERROR_KINDS[code] ?? 'protocolError')
-    else this.terminate()
+
+  class AppSocket extends DeviceSocket {
+    override emit (event: string | symbol, first?: unknown, second?: unknown): boolean {
+      const { connection } = this
+      if (connection === undefined) return false
+      switch (event) {
+        case 'message': events.onFrame(connection, first as Buffer, second as boolean); break
+        case 'ping':
+        case 'pong': events.onControl(connection); break
+        case 'close': events.onClosed(connection, first === ABNORMAL ? 'lost' : 'clientClosed'); break
+        case 'error': this.#onError(connection, first as Error & { code?: string }); break
+        default: return false
+      }
+      return true
+    }
+
+    #onError (connection: Connection, { code }: { code?: string }): void {
+      if (code?.startsWith('WS_ERR_') === true) events.onClosed(connection, ERROR_KINDS[code] ?? 'protocolError')
+      else this.terminate()
+    }
   }
 
   return {
+    WebSocket: AppSocket,
     driver: {
       write (socket, frames) {
         const raw = rawOf(socket)
         if (raw === undefined) return true
         raw.write(frames)
         if (raw.writableLength === 0 || !raw.writableNeedDrain) return true
+        raw[kConnection] = deviceSocket(socket).connection as Connection
         raw.once('drain', onDrain) // only while it stalls: a socket that never does has no such listener
         return false
       },
       bufferedBytes: (socket) => rawOf(socket)?.writableLength ?? 0,
       ping (socket) { rawOf(socket)?.write(PING) },
       close (socket, code, reason) {
-        const ws = asWs(socket)
+        const ws = deviceSocket(socket)
         // A paused socket would never read the answer to the close frame.
         if (ws.isPaused) ws.resume()
         ws.close(code, reason)
       },
-      terminate (socket) { asWs(socket).terminate() },
-      pause (socket) { asWs(socket).pause() },
-      resume (socket) { asWs(socket).resume() }
+      terminate (socket) { deviceSocket(socket).terminate() },
+      pause (socket) { deviceSocket(socket).pause() },
+      resume (socket) { deviceSocket(socket).resume() }
     },
     bind (owner) { events = owner },
     attach (ws, connection) {
-      const socket = ws as Ws
-      socket[kConnection] = connection
-      const raw = socket._socket
-      if (raw !== null) {
-        raw[kConnection] = connection
-        letRequestGo(raw)
-      }
-      ws.removeAllListeners('error')
-      ws.on('error', onError)
-      ws.on('message', onMessage)
-      ws.on('ping', onControl)
-      ws.on('pong', onControl)
-      ws.on('close', onClose)
+      const device = ws as DeviceSocket
+      device.connection = connection
+      if (device._socket !== null) letRequestGo(device._socket)
     }
   }
 }
@@ -102,24 +117,21 @@ export function socketOf (ws: WebSocket): Socket {
 }
 
 /**
- * The response that the upgrade was routed with stays reachable from the socket, and the request with it, and so does
- * whatever the plugin's `error` listener closes over: 4 KB a connection that nobody needs any more.
+ * The response that the upgrade was routed with stays reachable from the socket, and the request with it: 4 KB a
+ * connection that nobody needs any more. So does the peer's address, which was asked for once.
  */
 function letRequestGo (raw: Raw): void {
   raw._httpMessage?.detachSocket(raw)
+  raw._peername = undefined
 }
 
-function asWs (socket: Socket): Ws {
-  return socket as unknown as Ws
-}
-
-function connectionOf (ws: WebSocket): Connection {
-  return (ws as Ws)[kConnection] as Connection
+function deviceSocket (socket: Socket): DeviceSocket {
+  return socket as unknown as DeviceSocket
 }
 
 /** The TCP socket while frames may be written to it. */
 function rawOf (socket: Socket): Raw | undefined {
-  const ws = asWs(socket)
+  const ws = deviceSocket(socket)
   const raw = ws._socket
   return raw === null || raw.destroyed || ws.readyState !== ws.OPEN ? undefined : raw
 }
