@@ -96,6 +96,8 @@ export default fp<ConnectionsOptions>(async function connections (fastify, optio
       done()
     }
   })
+  // The last moment before the answer is written; it leaves with the welcome, or with the close frame.
+  fastify.websocketServer.on('headers', (_headers: string[], { socket }: IncomingMessage) => { socket.cork() })
   fastify.server.on('upgrade', onUpgrade)
   fastify.addHook('onClose', async () => { core.stop() })
   fastify.decorate('gateway', {

@@ -47,6 +47,8 @@ export interface WsSockets {
 abstract class DeviceSocket extends WebSocket {
   declare readonly _socket: Raw | null
   connection: Connection | undefined
+  /** Its answer to the upgrade waits for the first frame, to leave in one write with it. */
+  held = true
 
   /** Nobody else listens: what the plugin's listener closes over, the request and the reply, would stay as long as the socket. */
   override on (): this { return this }
@@ -73,6 +75,7 @@ export function wsSockets (): WsSockets {
     }
 
     #onError (connection: Connection, { code }: { code?: string }): void {
+      letGo(this, this._socket)
       if (code?.startsWith('WS_ERR_') === true) events.onClosed(connection, ERROR_KINDS[code] ?? 'protocolError')
       else this.terminate()
     }
@@ -85,6 +88,7 @@ export function wsSockets (): WsSockets {
         const raw = rawOf(socket)
         if (raw === undefined) return true
         raw.write(frames)
+        letGo(deviceSocket(socket), raw)
         if (raw.writableLength === 0 || !raw.writableNeedDrain) return true
         raw[kConnection] = deviceSocket(socket).connection as Connection
         raw.once('drain', onDrain) // only while it stalls: a socket that never does has no such listener
@@ -94,6 +98,7 @@ export function wsSockets (): WsSockets {
       ping (socket) { rawOf(socket)?.write(PING) },
       close (socket, code, reason) {
         const ws = deviceSocket(socket)
+        letGo(ws, ws._socket)
         // A paused socket would never read the answer to the close frame.
         if (ws.isPaused) ws.resume()
         ws.close(code, reason)
@@ -109,6 +114,12 @@ export function wsSockets (): WsSockets {
       if (device._socket !== null) letRequestGo(device._socket)
     }
   }
+}
+
+function letGo (ws: DeviceSocket, raw: Raw | null): void {
+  if (!ws.held) return
+  ws.held = false
+  raw?.uncork()
 }
 
 /** The ws object as the core's opaque socket. */

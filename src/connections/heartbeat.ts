@@ -43,7 +43,7 @@ export class Heartbeat {
   get nowMs (): number { return this.#nowMs }
 
   start (): void {
-    this.#tickedAtMs = this.#options.clock.monotonicMs()
+    this.#tickedAtMs = Math.floor(this.#options.clock.monotonicMs())
     this.#arm()
   }
 
@@ -55,7 +55,7 @@ export class Heartbeat {
   /** A new connection counts as seen now; its first ping comes within one interval, at a phase of its own. */
   welcome (connection: Connection): void {
     connection.lastSeenMs = this.#nowMs
-    connection.lastPingMs = this.#nowMs - this.#options.random() * this.#options.intervalMs
+    connection.lastPingMs = this.#nowMs - Math.floor(this.#options.random() * this.#options.intervalMs)
   }
 
   #arm (): void {
@@ -64,7 +64,8 @@ export class Heartbeat {
 
   #tick (): void {
     const { clock, hub } = this.#options
-    const now = clock.monotonicMs()
+    // Whole milliseconds: a connection keeps a fraction in an object of its own.
+    const now = Math.floor(clock.monotonicMs())
     this.#nowMs += Math.min(now - this.#tickedAtMs, MAX_STEP_MS)
     this.#tickedAtMs = now
     this.#arm()
