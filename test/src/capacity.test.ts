@@ -1,6 +1,5 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import fc from 'fast-check'
 import t from 'tap'
 import { parse } from 'yaml'
 import { capacityPage, podShape, type ChartValues } from '../../scripts/lib/capacity-page.ts'
@@ -37,7 +36,7 @@ t.test('the defaults of the chart are what the sums ask for', async (t) => {
   t.equal(limits.memory, needed, `charts/im-gateway/values.yaml: the memory of ${connectionsPerPod} connections, in steps of 64 MB; then npm run docs`)
   t.equal(requests.memory, limits.memory, 'what is not there is not promised')
   const load = typicalLoad(connectionsPerPod * (replicaCount - SPARE_NODES))
-  t.equal(nodesFor(load, pod), replicaCount, 'one pod may be away')
+  t.equal(nodesFor(load, pod), replicaCount, 'one pod may be away; where CPU asks for more: fewer connectionsPerPod')
   const milliCpu = usage(load, pod, replicaCount - SPARE_NODES).cores / (replicaCount - SPARE_NODES) * 1000
   t.ok(Number.parseInt(requests.cpu) >= milliCpu, `a pod uses ${milliCpu.toFixed(0)}m`)
 })
@@ -71,57 +70,4 @@ t.test('what a load takes is the sum of its parts', async (t) => {
 t.test('no number of nodes does where each cannot even read what all read, or holds nobody', async (t) => {
   t.equal(nodesFor({ ...typicalLoad(1_000), groupMessages: USABLE_CORE * 1e6 / COSTS.record.value }, shape), Infinity)
   t.equal(nodesFor(typicalLoad(1_000), { ...shape, openFilesLimit: 512 }), Infinity)
-})
-
-const rates = fc.record({
-  connections: fc.integer({ min: 1, max: 5_000_000 }),
-  sends: fc.integer({ min: 0, max: 100_000 }),
-  pushes: fc.integer({ min: 0, max: 100_000 }),
-  groupMessages: fc.integer({ min: 0, max: 10_000 }),
-  members: fc.integer({ min: 0, max: 1_000 }),
-  reconnects: fc.integer({ min: 0, max: 10_000 }),
-  messageBytes: fc.integer({ min: 50, max: 10_000 })
-})
-const shapes = fc.record({
-  memoryLimitBytes: fc.integer({ min: 1_200, max: 16_384 }).map((megabytes) => megabytes * MB),
-  workers: fc.constantFrom(1, 2),
-  cacheBytes: fc.constant(76 * MB),
-  outboxTotalBytes: fc.constant(64 * MB),
-  openFilesLimit: fc.constantFrom(undefined, 20_000, 1_048_576),
-  heartbeatIntervalMs: fc.integer({ min: 5_000, max: 60_000 }),
-  renewIntervalMs: fc.integer({ min: 5_000, max: 60_000 })
-})
-const seed = process.env['FC_SEED']
-const runs = { numRuns: 500, ...(seed !== undefined && { seed: Number(seed) }) }
-
-t.test('so many nodes hold the load while one is away, and one fewer would not', async (t) => {
-  const holds = (load: Load, shape: NodeShape, nodes: number): boolean =>
-    nodes > 0 && nodes * shape.workers * capacity(shape).connections >= load.connections && usage(load, shape, nodes).cores <= nodes * shape.workers * USABLE_CORE * (1 + 1e-9)
-  fc.assert(fc.property(rates, shapes, (load, shape) => {
-    const nodes = nodesFor(load, shape) - SPARE_NODES
-    return holds(load, shape, nodes) && !holds(load, shape, nodes - 1)
-  }), runs)
-  t.pass()
-})
-
-t.test('more of anything never needs less of anything', async (t) => {
-  const sums = (load: Load, shape: NodeShape): number[] => {
-    const nodes = nodesFor(load, shape)
-    const { workers, memory, cpu, cores, etcd, kafka, network } = usage(load, shape, nodes)
-    return [nodes, workers, cores, ...[memory, cpu, etcd, kafka, network].flatMap((part) => Object.values(part))]
-  }
-  fc.assert(fc.property(rates, shapes, fc.constantFrom<keyof Load>('connections', 'sends', 'pushes', 'groupMessages', 'members', 'reconnects', 'messageBytes'), fc.integer({ min: 1, max: 1_000 }), (load, shape, name, by) => {
-    const [less, more] = [sums(load, shape), sums({ ...load, [name]: load[name] + by }, shape)]
-    return less.every((value, at) => value <= (more[at] as number) * (1 + 1e-9))
-  }), runs)
-  t.pass()
-})
-
-t.test('the memory limit for so many connections holds them, and a connection less room does not', async (t) => {
-  fc.assert(fc.property(fc.integer({ min: 1, max: 500_000 }), shapes, (connections, shape) => {
-    const limit = memoryLimitFor(connections, shape)
-    return capacity({ ...shape, memoryLimitBytes: limit + 4 }).byMemory === connections &&
-      capacity({ ...shape, memoryLimitBytes: limit - shape.workers * CONNECTION_BYTES }).byMemory < connections
-  }), runs)
-  t.pass()
 })
