@@ -1,20 +1,25 @@
-/** Writes docs/configuration.md from the table of variables; with `--check` only says whether it is up to date. */
+/** Writes docs/configuration.md from the table of variables and docs/capacity.md from the measured costs; with `--check` only says whether they are up to date. */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { referencePage } from '../src/config/describe.ts'
+import { capacityPage } from './lib/capacity-page.ts'
 
-const path = fileURLToPath(new URL('../docs/configuration.md', import.meta.url))
-const page = referencePage()
+const chart = readFileSync(new URL('../charts/im-gateway/values.yaml', import.meta.url), 'utf8')
+const PAGES = { 'docs/configuration.md': referencePage(), 'docs/capacity.md': capacityPage(chart) }
 
-if (process.argv.includes('--check')) {
-  let current = ''
-  try {
-    current = readFileSync(path, 'utf8')
-  } catch {}
-  if (current !== page) {
-    process.stderr.write('docs/configuration.md is out of date: run node --import tsx scripts/generate-docs.ts\n')
+for (const [name, page] of Object.entries(PAGES)) {
+  const path = fileURLToPath(new URL(`../${name}`, import.meta.url))
+  if (!process.argv.includes('--check')) writeFileSync(path, page)
+  else if (current(path) !== page) {
+    process.stderr.write(`${name} is out of date: run npm run docs\n`)
     process.exitCode = 1
   }
-} else {
-  writeFileSync(path, page)
+}
+
+function current (path: string): string {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch {
+    return ''
+  }
 }

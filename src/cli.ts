@@ -1,6 +1,7 @@
 /** The command line: what is asked for, what is printed and with which exit code (sysexits.h). */
 import { parseArgs } from 'node:util'
 import { ConfigError, loadSettings, type Environment, type Probe, type Settings } from './config.ts'
+import { capacityText } from './config/describe-capacity.ts'
 import { helpText, printSettings } from './config/describe.ts'
 import { readVersion } from './version.ts'
 
@@ -36,7 +37,7 @@ export function command (args: readonly string[], env: Environment, probe?: Prob
   if (asked.version === true) return { kind: 'exit', code: 0, out: `${readVersion()}\n` }
   try {
     const settings = loadSettings(env, { requireServices: true, ...(asked.worker !== undefined && { worker: Number(asked.worker) }), ...(probe !== undefined && { probe }) })
-    if (asked['check-config'] === true) return { kind: 'exit', code: 0, out: `${printSettings(settings)}\n# the configuration is valid\n` }
+    if (asked['check-config'] === true) return { kind: 'exit', code: 0, out: `${printSettings(settings)}\n# the configuration is valid\n${capacityText(settings)}\n` }
     if (asked['print-config'] === true) return { kind: 'exit', code: 0, out: `${printSettings(settings)}\n` }
     return { kind: 'run', settings }
   } catch (error) {

@@ -2,7 +2,7 @@
  * When new upgrades are refused [GW-OVL-1]: at the limit of connections, of event-loop delay or of memory. What is over
  * its limit counts as over until it is clearly below again, so that neither answers nor readiness flap.
  */
-import { KERNEL_CONNECTION_BYTES } from './config/capacity.ts'
+import { KERNEL_CONNECTION_BYTES } from './capacity.ts'
 import type { Meter } from './ports.ts'
 
 export type OverloadReason = 'connections' | 'delay' | 'memory'

@@ -1,6 +1,7 @@
 /** This gateway: a whole node, with the bus in the process, IM and User Service at the address of the first argument, and the registry in etcd where the third one names it. */
 import type { AddressInfo } from 'node:net'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
+import { setImmediate } from 'node:timers/promises'
 import { pino } from 'pino'
 import { build } from '../../src/app.ts'
 import { loadConfig } from '../../src/config.ts'
@@ -32,8 +33,18 @@ const config = loadConfig({
   MAX_CONNECTIONS: '19000'
 }, { requireServices: false })
 const logger = pino({ level: 'warn' }, pino.destination(2))
+/** Records that nobody has read yet: the bus refuses to hold more than 10,000 of a partition. */
+const MAX_AHEAD = 1_000
+const ELSEWHERE = Array.from({ length: 1_000 }, (_, n) => ({ groupId: `elsewhere-${n}`, value: record(`elsewhere-${n}`, 1) }))
 const broker = new MemoryBroker({ clock, logger })
-const app = await build(config, { ...(etcd === '' && { kv: new MemoryKv({ clock, store: new MemoryStore({ clock }) }) }), bus: broker.consumer(), sharedCache: null, logger })
+const bus = broker.consumer()
+const start = bus.start.bind(bus)
+let read = 0
+bus.start = (handler) => start((record) => {
+  read++
+  return handler(record)
+})
+const app = await build(config, { ...(etcd === '' && { kv: new MemoryKv({ clock, store: new MemoryStore({ clock }) }) }), bus, sharedCache: null, logger })
 await app.listen({ host: config.ws.host, port: config.ws.port })
 const delays = monitorEventLoopDelay({ resolution: 1 })
 
@@ -41,10 +52,15 @@ const sent = new Map<string, number>()
 control((app.server.address() as AddressInfo).port, {
   grpcPort: () => app.pushServer.port,
   broadcast: async (count, groupId = 'group') => { for (let i = 0; i < Number(count); i++) await produce(groupId) },
-  /** Records of groups that nobody is in. */
+  /** Records of groups that nobody is in; answers once all of them were read. */
   foreign: async (count) => {
-    const value = record('elsewhere', 1)
-    for (let i = 0; i < Number(count); i++) await broker.produce('group_msg', `elsewhere-${i % 1000}`, value)
+    const before = read
+    for (let i = 1; i <= Number(count); i++) {
+      const { groupId, value } = ELSEWHERE[i % ELSEWHERE.length] as typeof ELSEWHERE[number]
+      await broker.produce('group_msg', groupId, value)
+      if (i % MAX_AHEAD === 0) await untilRead(before + i)
+    }
+    await untilRead(before + Number(count))
   },
   watchLoop: () => {
     delays.enable()
@@ -52,6 +68,13 @@ control((app.server.address() as AddressInfo).port, {
   },
   loopDelays: () => ({ p99Ms: delays.percentile(99) / 1e6, p999Ms: delays.percentile(99.9) / 1e6, maxMs: delays.max / 1e6 })
 })
+
+async function untilRead (count: number): Promise<void> {
+  for (;;) {
+    if (read >= count) return
+    await setImmediate()
+  }
+}
 
 async function produce (groupId: string): Promise<void> {
   const n = (sent.get(groupId) ?? 0) + 1

@@ -120,7 +120,7 @@ function checkWorkers ({ values, derived }: CheckInput, report: Report): void {
 
 function checkCapacity ({ values, derived }: CheckInput, report: Report): void {
   const { connections, limitedBy } = derived.capacity
-  const limit = `MEMORY_LIMIT ${formatSize(derived.memoryLimitBytes)}`
+  const limit = `MEMORY_LIMIT ${formatSize(derived.shape.memoryLimitBytes)}`
   if (connections < 1) {
     if (limitedBy === 'memory') report(['MEMORY_LIMIT', 'MEMBERSHIP_CACHE_BYTES', 'OUTBOX_TOTAL_BYTES', 'AUTH_CACHE_SIZE', 'ROUTE_CACHE_SIZE'], `${limit} leaves no room for connections beside caches and outboxes`)
     else report(['MAX_CONNECTIONS'], 'the open-files limit leaves no room for connections; raise it (ulimit -n)')

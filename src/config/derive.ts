@@ -1,6 +1,6 @@
 /** Values that follow from others or from the machine where they are not given. */
+import { capacity, processMemoryBytes, type Capacity, type NodeShape } from '../capacity.ts'
 import { formatHostPort, isWildcard, parseHostPort } from './addresses.ts'
-import { capacity, type Capacity } from './capacity.ts'
 import type { Probe } from './probe.ts'
 import type { Values } from './table.ts'
 
@@ -16,45 +16,48 @@ export interface Derived {
   readonly grpcAdvertiseAddr: string | undefined
   /** Callers of the gRPC server have to prove who they are. */
   readonly grpcCredentials: boolean
-  readonly memoryLimitBytes: number
   /** The share of one process: all of it, but with several workers. */
   readonly processMemoryBytes: number
   readonly maxMemoryBytes: number
+  /** What the sums of src/capacity.ts know of this node. */
+  readonly shape: NodeShape
+  /** Of one process. */
   readonly capacity: Capacity
   readonly maxConnections: number
 }
 
 /** Bytes that an entry of a cache takes, roughly: key, value and the list around them. */
-const CACHE_ENTRY_BYTES = 400
-/** What the primary of several workers takes. */
-const PRIMARY_BYTES = 80 * 1024 * 1024
+export const CACHE_ENTRY_BYTES = 400
 
 /** `worker`: which of the WORKERS the process is; each is a node of its own. */
 export function derive (values: Values, probe: Probe, worker?: number): Derived {
   const grpcCredentials = values.GRPC_AUTH_TOKEN !== undefined || (values.GRPC_TLS_CERT !== undefined && values.GRPC_TLS_CA !== undefined)
   const grpcHost = values.GRPC_HOST ?? (grpcCredentials ? '0.0.0.0' : '127.0.0.1')
-  const memoryLimitBytes = values.MEMORY_LIMIT ?? probe.memoryLimitBytes()
-  const processMemoryBytes = values.WORKERS === 1 ? memoryLimitBytes : Math.max(0, Math.floor((memoryLimitBytes - PRIMARY_BYTES) / values.WORKERS))
   const name = values.GATEWAY_NODE_ID ?? probe.hostName()
   const grpcPort = values.GRPC_PORT + (worker ?? 0)
-  const room = capacity({
-    memoryLimitBytes: processMemoryBytes,
+  const shape: NodeShape = {
+    memoryLimitBytes: values.MEMORY_LIMIT ?? probe.memoryLimitBytes(),
+    workers: values.WORKERS,
     cacheBytes: values.MEMBERSHIP_CACHE_BYTES + CACHE_ENTRY_BYTES * (values.AUTH_CACHE_SIZE + values.ROUTE_CACHE_SIZE),
     outboxTotalBytes: values.OUTBOX_TOTAL_BYTES,
-    openFilesLimit: probe.openFilesLimit()
-  })
+    openFilesLimit: probe.openFilesLimit(),
+    heartbeatIntervalMs: values.PING_PERIOD ?? values.HEARTBEAT_INTERVAL,
+    renewIntervalMs: values.REGISTRY_RENEW_INTERVAL
+  }
+  const processBytes = processMemoryBytes(shape)
+  const room = capacity(shape)
   return {
     nodeId: worker === undefined ? name : `${name}-${worker}`,
     worker,
-    heartbeatIntervalMs: values.PING_PERIOD ?? values.HEARTBEAT_INTERVAL,
+    heartbeatIntervalMs: shape.heartbeatIntervalMs,
     heartbeatTimeoutMs: values.PONG_WAIT ?? values.HEARTBEAT_TIMEOUT,
     grpcHost,
     grpcPort,
     grpcAdvertiseAddr: advertised(values.GRPC_ADVERTISE_ADDR, worker ?? 0) ?? (isWildcard(grpcHost) ? undefined : formatHostPort(grpcHost, grpcPort)),
     grpcCredentials,
-    memoryLimitBytes,
-    processMemoryBytes,
-    maxMemoryBytes: Math.floor(processMemoryBytes * values.MAX_MEMORY_PERCENT / 100),
+    processMemoryBytes: processBytes,
+    maxMemoryBytes: Math.floor(processBytes * values.MAX_MEMORY_PERCENT / 100),
+    shape,
     capacity: room,
     maxConnections: values.MAX_CONNECTIONS ?? room.connections
   }

@@ -1,5 +1,7 @@
 /** The table as text: for `--help`, `--print-config` and the reference page. */
+import { BASE_BYTES, CONNECTION_BYTES, COSTS, PRIMARY_BYTES, RESERVED_FILES, USABLE_MEMORY } from '../capacity.ts'
 import type { Settings } from '../config.ts'
+import { CACHE_ENTRY_BYTES } from './derive.ts'
 import { canBeFile } from './parse.ts'
 import { SECTIONS, VARIABLES, VARIABLE_NAMES, type VariableName } from './table.ts'
 import { formatDuration, formatSize } from './units.ts'
@@ -46,7 +48,7 @@ export function printSettings ({ values, derived }: Settings): string {
     HEARTBEAT_TIMEOUT: derived.heartbeatTimeoutMs,
     GRPC_HOST: derived.grpcHost,
     GRPC_ADVERTISE_ADDR: derived.grpcAdvertiseAddr,
-    MEMORY_LIMIT: derived.memoryLimitBytes,
+    MEMORY_LIMIT: derived.shape.memoryLimitBytes,
     MAX_CONNECTIONS: derived.maxConnections
   }
   return VARIABLE_NAMES.map((name) => {
@@ -78,7 +80,7 @@ export function referencePage (): string {
     'The gateway reads its environment and nothing else. All faults are reported at once, by the name of the variable, with exit code 78.', '',
     '- Durations: `500ms`, `30s`, `1m30s`, `2h`. Sizes: `4096`, `10KB`, `64MB`, `1GB`, always by 1024. Lists: by comma. Empty counts as absent.',
     '- Where the table says *file*, `NAME_FILE` may name a file that holds the value; its last line break is cut, and setting both is refused. Keep secrets in files.',
-    '- `--check-config` checks the environment and prints what holds, secrets hidden; `--print-config` prints it alone; `--help` prints this table.'
+    '- `--check-config` checks the environment and prints what holds, secrets hidden, and [what the node can carry](capacity.md); `--print-config` prints it alone; `--help` prints this table.'
   ]
   for (const { title, rows } of SECTIONS) {
     lines.push('', `## ${title}`, '', '| variable | type and range | default | meaning |', '|---|---|---|---|')
@@ -99,8 +101,8 @@ const CHECKS = [
   '- `REGISTRY_RENEW_INTERVAL` is at most half of `REGISTRY_TTL`; an attempt at the IM Service is not longer than `IM_TIMEOUT`.',
   '- `GRPC_HOST` other than loopback needs `GRPC_AUTH_TOKEN` or mutual TLS; `ADMIN_HOST` other than loopback needs `ADMIN_TOKEN`.',
   '- `JWT_SECRET`, `JWT_PUBLIC_KEY` and `JWKS_URL` exclude each other; `AUTH_MODE=local` needs one of them. Certificates and keys go together and have to match.',
-  '- `WORKERS` above 1 needs `ADMIN_PORT`, fixed `WS_PORT` and `GRPC_PORT`, and as many free ports from `GRPC_PORT` (and from that of `GRPC_ADVERTISE_ADDR`) on. Each worker has its share of `MEMORY_LIMIT` less 80 MB for the primary; `MAX_CONNECTIONS`, `OUTBOX_TOTAL_BYTES`, the caches and the message rate count for each worker.',
-  '- `MAX_CONNECTIONS` is at most the lesser of (0.8 × `MEMORY_LIMIT` − 50 MB − caches − `OUTBOX_TOTAL_BYTES`) / 8.2 KB and the open-files limit − 512; left out, it is that. Caches are `MEMBERSHIP_CACHE_BYTES` and 400 bytes for each entry of `AUTH_CACHE_SIZE` and `ROUTE_CACHE_SIZE`. 8.2 KB is what a connection takes: 4.1–4.5 KB of the process, the rest of the kernel.'
+  `- \`WORKERS\` above 1 needs \`ADMIN_PORT\`, fixed \`WS_PORT\` and \`GRPC_PORT\`, and as many free ports from \`GRPC_PORT\` (and from that of \`GRPC_ADVERTISE_ADDR\`) on. Each worker has its share of \`MEMORY_LIMIT\` less ${formatSize(PRIMARY_BYTES)} for the primary; \`MAX_CONNECTIONS\`, \`OUTBOX_TOTAL_BYTES\`, the caches and the message rate count for each worker.`,
+  `- \`MAX_CONNECTIONS\` is at most the lesser of (${USABLE_MEMORY} × \`MEMORY_LIMIT\` − ${formatSize(BASE_BYTES)} − caches − \`OUTBOX_TOTAL_BYTES\`) / ${(CONNECTION_BYTES / 1024).toFixed(1)} KB and the open-files limit − ${RESERVED_FILES}; left out, it is that. Caches are \`MEMBERSHIP_CACHE_BYTES\` and ${CACHE_ENTRY_BYTES} bytes for each entry of \`AUTH_CACHE_SIZE\` and \`ROUTE_CACHE_SIZE\`. A connection takes ${COSTS.resident.value} KB of the process and ${COSTS.kernel.value} KB of the kernel: [capacity](capacity.md).`
 ]
 
 function originalNames (): string[] {

@@ -12,14 +12,16 @@ export interface BatcherOptions {
   readonly kv: Pick<KvStore, 'batch'>
   readonly clock: Clock
   readonly meter: Meter
-  /** How long the first operation waits for others. Default 2 ms. */
+  /** How long the first operation waits for others. Default `WINDOW_MS`. */
   readonly windowMs?: number
-  /** Operations in one transaction. Default 100. */
+  /** Operations in one transaction. Default `MAX_OPERATIONS`. */
   readonly maxOperations?: number
   /** Transactions under way at once. Default 4. */
   readonly maxInFlight?: number
 }
 
+export const WINDOW_MS = 2
+export const MAX_OPERATIONS = 100
 /** Operations that may wait; more are refused. */
 const MAX_QUEUED = 100_000
 
@@ -63,8 +65,8 @@ export class Batcher {
     this.#kv = options.kv
     this.#clock = options.clock
     this.#meter = options.meter
-    this.#windowMs = options.windowMs ?? 2
-    this.#maxOperations = options.maxOperations ?? 100
+    this.#windowMs = options.windowMs ?? WINDOW_MS
+    this.#maxOperations = options.maxOperations ?? MAX_OPERATIONS
     this.#maxInFlight = options.maxInFlight ?? 4
   }
 

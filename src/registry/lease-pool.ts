@@ -22,11 +22,15 @@ export interface LeasePoolOptions {
   readonly logger: Logger
   readonly ttlMs: number
   readonly renewIntervalMs: number
-  /** Holders of one lease. Default 500. */
+  /** Holders of one lease. Default `MAX_HOLDERS`. */
   readonly maxHolders?: number
   /** 0 up to 1, for the spread of renewals. */
   readonly random: () => number
 }
+
+export const MAX_HOLDERS = 500
+/** The least share of the interval after which a lease is renewed. */
+export const EARLIEST_RENEWAL = 0.9
 
 export class LeasePool {
   readonly #options: LeasePoolOptions
@@ -41,7 +45,7 @@ export class LeasePool {
   constructor (options: LeasePoolOptions, listener: LeaseListener) {
     this.#options = options
     this.#listener = listener
-    this.#maxHolders = options.maxHolders ?? 500
+    this.#maxHolders = options.maxHolders ?? MAX_HOLDERS
     options.meter.source('registry_leases', () => this.#leases.size)
   }
 
@@ -169,7 +173,7 @@ export class LeasePool {
         return
       }
       lease.deadlineMs = sentMs + seconds * 1000
-      lease.renewAtMs = sentMs + renewIntervalMs * (0.9 + 0.1 * random())
+      lease.renewAtMs = sentMs + renewIntervalMs * (EARLIEST_RENEWAL + 0.1 * random())
     } catch {
       meter.count('registry_operations_total', 1, 'renew', 'unavailable')
       lease.renewAtMs = clock.monotonicMs() + Math.min(1_000, renewIntervalMs / 4) * (0.5 + 0.5 * random())

@@ -130,14 +130,14 @@ t.test('The pod knows its name and address, and its secrets are files', async (t
 })
 
 t.test('The gateway accepts the configuration that the chart gives it, and a change of it is a rollout', async (t) => {
-  const { output } = template(...ADDRESSES, 'secrets.keys={GRPC_AUTH_TOKEN,JWT_SECRET}', 'config.MAX_CONNECTIONS=30000', 'config.LOG_LEVEL=warn', 'config.ALLOW_QUERY_TOKEN=false')
+  const { output } = template(...ADDRESSES, 'secrets.keys={GRPC_AUTH_TOKEN,JWT_SECRET}', 'connectionsPerPod=30000', 'config.LOG_LEVEL=warn', 'config.ALLOW_QUERY_TOKEN=false')
   const { data } = find<ConfigMap>(output, 'ConfigMap', 'chat-im-gateway')
   const { spec } = find<Deployment>(output, 'Deployment', 'chat-im-gateway')
   const [container] = spec.template.spec.containers as [Container]
   const pod: Record<string, string> = { ...data }
   for (const { name, value } of container.env) pod[name] = (value ?? (name === 'POD_IP' ? '10.1.2.3' : 'chat-im-gateway-0')).replace('$(POD_IP)', '10.1.2.3')
   const secret = 'x'.repeat(40)
-  const probe = { hostName: () => 'pod', memoryLimitBytes: () => 1280 * 1024 * 1024, openFilesLimit: () => 1_048_576, readFile: () => `${secret}\n` }
+  const probe = { hostName: () => 'pod', memoryLimitBytes: () => 2048 * 1024 * 1024, openFilesLimit: () => 1_048_576, readFile: () => `${secret}\n` }
   const config = loadConfig(pod, { requireServices: true, probe })
   t.equal(config.node.nodeId, 'chat-im-gateway-0')
   t.equal(config.grpc.advertiseAddr, '10.1.2.3:9093')

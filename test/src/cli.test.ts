@@ -72,6 +72,19 @@ t.test('--check-config and --print-config show what holds, and no secret', async
   t.match(checked.out, /the configuration is valid/)
 })
 
+t.test('--check-config says what the node can carry, and warns where something does not fit', async (t) => {
+  const checked = (env: Record<string, string> = {}, machine = probe): string => (command(['--check-config'], { ...ENV, ...env }, machine) as { out: string }).out
+  const out = checked({ MAX_CONNECTIONS: '10000' })
+  t.match(out, /^# connections: 10,000; memory allows [\d,]{6}, open files 19,488$/m)
+  t.match(out, /^# memory with 10,000 connections, caches and outboxes full: \d+ MB and \d+ MB of the kernel, of 1,024 MB$/m)
+  t.match(out, /^# under the load that docs\/capacity.md assumes: 0\.\d\d cores; in etcd 1 lease renewals, 109 operations and 6 watch events a second$/m)
+  t.notMatch(out, /warning/)
+  t.match(checked({ MAX_CONNECTIONS: '10000', WORKERS: '2', ADMIN_PORT: '9900', MEMORY_LIMIT: '2GB' }), /^# connections: 10,000 in each of 2 workers; .*\n# memory with 20,000 connections/m)
+  t.match(checked(), /^# warning: the open-files limit allows fewer/m)
+  t.match(checked({ MAX_CONNECTIONS: '500000', MEMORY_LIMIT: '16GB' }, { ...probe, openFilesLimit: () => undefined }), /open files any number\n(.*\n)*# warning: a process would use \d\.\d\d cores, more than 0\.5/)
+  t.match(checked({ MAX_MEMORY_PERCENT: '20' }), /^# warning: upgrades are refused when 205 MB are in use \(MAX_MEMORY_PERCENT\), which may be before there are 19,488 connections$/m)
+})
+
 t.test('what is printed can be read again and says the same', async (t) => {
   const { out } = command(['--print-config'], ENV, probe) as { out: string }
   const again: Record<string, string> = {}

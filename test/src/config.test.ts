@@ -1,5 +1,6 @@
 import { generateKeyPairSync } from 'node:crypto'
 import t from 'tap'
+import { BASE_BYTES, CONNECTION_BYTES } from '../../src/capacity.ts'
 import { ConfigError, loadConfig, loadSettings, type Environment, type Probe } from '../../src/config.ts'
 import { createAuthority } from '../helpers/certificates.ts'
 
@@ -160,12 +161,11 @@ t.test('[GW-END-1] the drain fits the grace period of the pod', async (t) => {
 t.test('[GW-OVL-1] the default of MAX_CONNECTIONS is what memory and open files allow, and more is refused', async (t) => {
   t.equal(load().limits.maxConnections, 20_000 - 512)
   const at = (limit: string, files: number | undefined = 1_000_000) => loadConfig({ MEMORY_LIMIT: limit }, { requireServices: false, probe: { ...probe, openFilesLimit: () => files } }).limits.maxConnections
-  t.equal(at('512MB'), Math.floor((0.8 * 512 * 1024 ** 2 - 50 * 1024 ** 2 - 64 * 1024 ** 2 - 400 * 30_000 - 64 * 1024 ** 2) / (8.2 * 1024)))
-  t.ok(at('512MB') > 25_000 && at('512MB') < 30_000)
-  t.ok(at('1280MB', undefined) > 100_000, 'where the system knows no limit of open files')
+  t.equal(at('512MB'), Math.floor((0.8 * 512 * 1024 ** 2 - BASE_BYTES - 64 * 1024 ** 2 - 400 * 30_000 - 64 * 1024 ** 2) / CONNECTION_BYTES))
+  t.ok(at('4GB', undefined) > 100_000, 'where the system knows no limit of open files')
   t.same(names({ MAX_CONNECTIONS: '19489' }), ['MAX_CONNECTIONS'])
   t.same(names({ MAX_CONNECTIONS: '19488' }), [])
-  t.match(faults({ MAX_CONNECTIONS: '60000', MEMORY_LIMIT: '300MB' }), [/60000 connections are more than \d+, which MEMORY_LIMIT 300MB/])
+  t.match(faults({ MAX_CONNECTIONS: '60000', MEMORY_LIMIT: '500MB' }), [/60000 connections are more than \d+, which MEMORY_LIMIT 500MB/])
   t.same(names({ MEMORY_LIMIT: '200MB' }), ['MEMORY_LIMIT'])
   t.throws(() => loadConfig({}, { requireServices: false, probe: { ...probe, openFilesLimit: () => 256 } }), /open-files limit leaves no room/)
   t.equal(load({ MEMORY_LIMIT: '1GB', MAX_MEMORY_PERCENT: '50' }).overload.maxMemoryBytes, 512 * 1024 ** 2)
