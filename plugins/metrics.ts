@@ -29,6 +29,8 @@ export interface MetricsOptions {
 }
 
 const PREFIX = 'im_gateway_'
+/** As in the health plugin: each look wakes the process. */
+const DELAY_RESOLUTION_MS = 50
 
 export default fp<MetricsOptions>(async function metrics (fastify, options) {
   const registry = new Registry()
@@ -41,7 +43,7 @@ export default fp<MetricsOptions>(async function metrics (fastify, options) {
   for (const [name, row] of rows(GAUGES)) expose(new Gauge(shape(name, row, registry)), () => store.gaugeSamples(name as GaugeName))
   for (const [name, row] of rows(HISTOGRAMS)) expose(new Histogram(shape(name, row, registry)), () => store.histogramSamples(name as HistogramName))
   store.set('build_info', 1, options.version, process.version)
-  if (options.processMetrics) collectDefaultMetrics({ register: registry })
+  if (options.processMetrics) collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: DELAY_RESOLUTION_MS })
 
   fastify.decorate('meter', store)
   fastify.decorate('metrics', {

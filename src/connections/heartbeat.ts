@@ -1,7 +1,7 @@
 /**
  * One shared timer for all connections: pings, heartbeat time-outs and token expiry [GW-CON-8], [GW-CON-9]. Every tick
  * looks at one slice of the hub's list, so that each connection is looked at once a round (a second) and pings spread
- * evenly. Time-outs are counted on a clock that advances by a bounded step a tick: a stall of our own loop is not held
+ * evenly; a slice is as large as the loop can bear, for pings and pongs cost least where many go together. Time-outs are counted on a clock that advances by a bounded step a tick: a stall of our own loop is not held
  * against clients. It is coarse: good to a round, not better.
  */
 import type { Clock, SocketDriver, Timer } from '../ports.ts'
@@ -9,10 +9,11 @@ import type { CloseKind } from '../protocol/close-codes.ts'
 import type { Connection } from './connection.ts'
 import type { Hub } from './hub.ts'
 
-const TICK_MS = 100
-const TICKS_A_ROUND = 10
-/** A tick that comes later than this was late by our own fault. */
-const MAX_STEP_MS = 2 * TICK_MS
+const ROUND_MS = 1_000
+/** Connections that a tick looks at: 137 pings, or a millisecond or two, where they are 30 seconds apart. */
+const SLICE = 4_096
+/** A tick that comes later than so many times its wait was late by our own fault. */
+const MAX_STEPS = 2
 
 export interface HeartbeatOptions {
   readonly hub: Hub
@@ -30,6 +31,8 @@ export class Heartbeat {
   #nowMs = 0
   #tickedAtMs = 0
   #slice = 0
+  /** Of this round. */
+  #slices = 1
   /** When the round before this one began, and how long it took. */
   #roundAtMs = 0
   #roundMs = 0
@@ -59,22 +62,25 @@ export class Heartbeat {
   }
 
   #arm (): void {
-    this.#timer = this.#options.clock.setTimer(() => { this.#tick() }, TICK_MS)
+    this.#timer = this.#options.clock.setTimer(() => { this.#tick() }, this.#tickMs)
   }
+
+  get #tickMs (): number { return Math.floor(ROUND_MS / this.#slices) }
 
   #tick (): void {
     const { clock, hub } = this.#options
     // Whole milliseconds: a connection keeps a fraction in an object of its own.
     const now = Math.floor(clock.monotonicMs())
-    this.#nowMs += Math.min(now - this.#tickedAtMs, MAX_STEP_MS)
+    this.#nowMs += Math.min(now - this.#tickedAtMs, MAX_STEPS * this.#tickMs)
     this.#tickedAtMs = now
-    this.#arm()
+    const { all } = hub
     if (this.#slice === 0) {
       this.#roundMs = this.#nowMs - this.#roundAtMs
       this.#roundAtMs = this.#nowMs
+      this.#slices = Math.max(1, Math.ceil(all.length / SLICE))
     }
-    const { all } = hub
-    const size = Math.ceil(all.length / TICKS_A_ROUND)
+    this.#arm()
+    const size = Math.ceil(all.length / this.#slices)
     const unixMs = clock.unixMs()
     // From the end: closing one moves the last connection of the list into its place.
     const from = Math.min(all.length, (this.#slice + 1) * size) - 1
@@ -82,7 +88,7 @@ export class Heartbeat {
       const connection = all[at]
       if (connection !== undefined) this.#check(connection, unixMs)
     }
-    this.#slice = (this.#slice + 1) % TICKS_A_ROUND
+    this.#slice = (this.#slice + 1) % this.#slices
   }
 
   #check (connection: Connection, unixMs: number): void {

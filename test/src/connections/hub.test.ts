@@ -101,6 +101,23 @@ t.test('the first pings of many connections are spread over the interval [GW-CON
   t.ok(before >= 290, 'all were pinged once an interval')
 })
 
+t.test('all of many connections are looked at in a round, a slice at a time [GW-CON-9]', async (t) => {
+  const { clock, hub, heartbeat } = beating()
+  const all = Array.from({ length: 9_000 }, (_, i) => connect(hub, `user${i}`))
+  for (const { connection } of all) {
+    heartbeat.welcome(connection)
+    connection.lastPingMs = -30_000
+  }
+  const pinged = (): number => all.reduce((sum, { socket }) => sum + socket.pings, 0)
+  clock.advance(1_000)
+  t.equal(pinged(), 3_000)
+  clock.advance(333)
+  t.equal(pinged(), 6_000)
+  clock.advance(333)
+  t.ok(all.every(({ socket }) => socket.pings === 1))
+  heartbeat.stop()
+})
+
 t.test('a stall of our own loop is not held against clients [GW-CON-9]', async (t) => {
   const { hub, closed } = beating()
   t.ok(hub)
