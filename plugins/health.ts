@@ -22,7 +22,7 @@ export interface HealthOptions extends Omit<OverloadOptions, 'meter' | 'sample'>
 /** Often enough to shed load within a second, seldom enough to cost nothing. */
 const SAMPLE_INTERVAL_MS = 500
 /** Each look at the loop's delay wakes the process: at the 10 ms of the usual plugins that is a hundredth of a core. */
-const DELAY_RESOLUTION_MS = 50
+const DELAY_RESOLUTION_MS = 100
 
 export default fp<HealthOptions>(async function health (fastify, options) {
   let { sample } = options

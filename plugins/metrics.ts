@@ -30,7 +30,7 @@ export interface MetricsOptions {
 
 const PREFIX = 'im_gateway_'
 /** As in the health plugin: each look wakes the process. */
-const DELAY_RESOLUTION_MS = 50
+const DELAY_RESOLUTION_MS = 100
 
 export default fp<MetricsOptions>(async function metrics (fastify, options) {
   const registry = new Registry()
