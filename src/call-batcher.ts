@@ -51,6 +51,8 @@ export class CallBatcher<Item extends Correlated, Answer> {
 
   /** Calls without an answer so far. */
   get outstanding (): number { return this.#outstanding.size }
+  /** Whether a batch is being collected: another call costs no write of its own. */
+  get isCollecting (): boolean { return this.#isFlushing }
 
   /** One call; `bytes` bounds its encoded size. Rejects with DEADLINE_EXCEEDED, OVERLOADED, or what `reject` or `fail` was given. */
   call (itemOf: (correlation: number) => Item, bytes: number, deadlineMs: number): Promise<Answer> {

@@ -35,19 +35,23 @@ export class ImClient implements ImService {
   readonly #options: ImClientOptions
   readonly #lanes = new WeakMap<PooledChannel, Lane>()
   readonly #streams = new Set<RouteStream>()
+  #latest: RouteStream | undefined
 
   constructor (options: ImClientOptions) {
     this.#options = options
   }
 
   async route (request: RouteRequest, deadlineMs: number): Promise<RouteAccepted> {
+    // What comes in one turn leaves as one batch; the channels take turns by batches.
+    if (this.#latest?.isCollecting === true) return await this.#latest.route(request, deadlineMs)
     const { pool, clock } = this.#options
     const channel = pool.next()
     const lane = this.#laneOf(channel)
     const startedAtMs = clock.monotonicMs()
     if (lane.unaryUntilMs > startedAtMs) return await this.#unary(request, deadlineMs)
     try {
-      return await this.#streamOf(channel, lane, startedAtMs).route(request, deadlineMs)
+      this.#latest = this.#streamOf(channel, lane, startedAtMs)
+      return await this.#latest.route(request, deadlineMs)
     } catch (error) {
       if (!(error instanceof StreamUnsupported)) throw error
       return await this.#unary(request, Math.max(1, deadlineMs - (clock.monotonicMs() - startedAtMs)))

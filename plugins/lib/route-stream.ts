@@ -58,6 +58,8 @@ export class RouteStream {
   get isOver (): boolean { return this.#isOver }
   /** Messages that wait for a reply. */
   get outstanding (): number { return this.#batcher.outstanding }
+  /** Whether a batch is being collected that another message could join. */
+  get isCollecting (): boolean { return !this.#isOver && this.#batcher.isCollecting }
 
   /** As ImService's, but rejects with StreamUnsupported where the service has no such call. */
   route (request: RouteRequest, deadlineMs: number): Promise<RouteAccepted> {
