@@ -5,7 +5,7 @@
 import { Metadata, status } from '@grpc/grpc-js'
 import { IMServiceDefinition } from '../../src/generated/im/v1/im.ts'
 import type { Clock, ImService, RouteAccepted, RouteRequest } from '../../src/ports.ts'
-import { acceptedFrom, groupRequest, privateRequest } from '../../src/upstream/im-messages.ts'
+import { acceptedFrom, imRequest } from '../../src/upstream/im-messages.ts'
 import type { ChannelPool, PooledChannel } from './channel-pool.ts'
 import { methodDefinition } from './grpc-service.ts'
 import { RouteStream, StreamUnsupported } from './route-stream.ts'
@@ -42,16 +42,12 @@ export class ImClient implements ImService {
   }
 
   async route (request: RouteRequest, deadlineMs: number): Promise<RouteAccepted> {
-    // What comes in one turn leaves as one batch; the channels take turns by batches.
-    if (this.#latest?.isCollecting === true) return await this.#latest.route(request, deadlineMs)
-    const { pool, clock } = this.#options
-    const channel = pool.next()
-    const lane = this.#laneOf(channel)
+    const { clock } = this.#options
     const startedAtMs = clock.monotonicMs()
-    if (lane.unaryUntilMs > startedAtMs) return await this.#unary(request, deadlineMs)
+    const stream = this.#nextStream(startedAtMs)
+    if (stream === undefined) return await this.#unary(request, deadlineMs)
     try {
-      this.#latest = this.#streamOf(channel, lane, startedAtMs)
-      return await this.#latest.route(request, deadlineMs)
+      return await stream.route(request, deadlineMs)
     } catch (error) {
       if (!(error instanceof StreamUnsupported)) throw error
       return await this.#unary(request, Math.max(1, deadlineMs - (clock.monotonicMs() - startedAtMs)))
@@ -68,9 +64,18 @@ export class ImClient implements ImService {
     const metadata = new Metadata()
     if (request.traceparent !== undefined) metadata.set('traceparent', request.traceparent)
     const reply = request.kind === 'private'
-      ? await pool.unary(PRIVATE, privateRequest(request), deadlineMs, metadata)
-      : await pool.unary(GROUP, groupRequest(request), deadlineMs, metadata)
+      ? await pool.unary(PRIVATE, imRequest(request), deadlineMs, metadata)
+      : await pool.unary(GROUP, imRequest(request), deadlineMs, metadata)
     return acceptedFrom(reply, clock.unixMs())
+  }
+
+  /** What comes in one turn leaves as one batch: the channels take turns by batches. Undefined: the service wants unary calls. */
+  #nextStream (nowMs: number): RouteStream | undefined {
+    if (this.#latest?.isCollecting === true) return this.#latest
+    const channel = this.#options.pool.next()
+    const lane = this.#laneOf(channel)
+    this.#latest = lane.unaryUntilMs > nowMs ? undefined : this.#streamOf(channel, lane, nowMs)
+    return this.#latest
   }
 
   #laneOf (channel: PooledChannel): Lane {

@@ -33,6 +33,8 @@ const MAX_PER_CONNECTION = 64
 
 /** One `send_msg` frame under way. */
 export interface Send {
+  /** Of user and msg_id. */
+  readonly key: string
   readonly connection: Connection
   readonly frame: SendFrame
   readonly recipient: string
@@ -42,6 +44,8 @@ export interface Send {
   readonly repeats: Send | undefined
   /** Repeats that wait for this one. */
   joined: Send[] | null
+  /** In the list of its connection. */
+  following: Send | null
 }
 
 /** A connection's messages that are queued or upstream. */
@@ -85,7 +89,7 @@ export class Sender {
     }
     const submittedAtMs = this.#options.clock.monotonicMs()
     const span = this.#options.tracer?.start('send_msg', frame.traceparent, { msg_id: frame.msgId, user_id: connection.user.userId, device_id: connection.deviceId, recipient: frame.recipient })
-    const send: Send = { connection, frame, recipient: frame.recipient, submittedAtMs, span, repeats: original, joined: null }
+    const send: Send = { key, connection, frame, recipient: frame.recipient, submittedAtMs, span, repeats: original, joined: null, following: null }
     this.#pending++
     connection.sending ??= new SendLines()
     // A repeat takes its place in line as well: what this connection sends after it must not overtake the original.
@@ -138,7 +142,7 @@ export class Sender {
     const now = clock.monotonicMs()
     const ack = encodeAck(send.frame.msgId, accepted.sequenceNumber, accepted.timestampMs)
     meter.observe('send_seconds', (now - send.submittedAtMs) / 1000)
-    for (const repeat of send.joined ?? []) meter.observe('send_seconds', (now - repeat.submittedAtMs) / 1000)
+    send.joined?.forEach((repeat) => { meter.observe('send_seconds', (now - repeat.submittedAtMs) / 1000) })
     this.#settle(send, ack, 'ack', 'ok')
   }
 
@@ -154,9 +158,9 @@ export class Sender {
   /** Answers a message and all that joined it, then lets the next of each line go. */
   #settle (send: Send, answer: Buffer, type: 'ack' | 'error', result: 'ok' | ErrorCode): void {
     // From here on nothing is kept: the IM Service knows the msg_id again.
-    this.#byId.delete(idOf(send.connection, send.frame))
+    this.#byId.delete(send.key)
     this.#answer(send, answer, type, result)
-    for (const repeat of send.joined ?? []) this.#answer(repeat, answer, type, result)
+    send.joined?.forEach((repeat) => { this.#answer(repeat, answer, type, result) })
   }
 
   #answer (send: Send, answer: Buffer, type: 'ack' | 'error', result: 'ok' | ErrorCode): void {
