@@ -41,22 +41,30 @@ export class ImClient implements ImService {
     this.#options = options
   }
 
-  async route (request: RouteRequest, deadlineMs: number): Promise<RouteAccepted> {
-    const { clock } = this.#options
-    const startedAtMs = clock.monotonicMs()
-    const stream = this.#nextStream(startedAtMs)
-    if (stream === undefined) return await this.#unary(request, deadlineMs)
+  route (request: RouteRequest, deadlineMs: number): Promise<RouteAccepted> {
     try {
-      return await stream.route(request, deadlineMs)
+      const stream = this.#nextStream()
+      if (stream === undefined) return this.#unary(request, deadlineMs)
+      return stream.isAnswered ? stream.route(request, deadlineMs) : this.#tryStream(stream, request, deadlineMs)
     } catch (error) {
-      if (!(error instanceof StreamUnsupported)) throw error
-      return await this.#unary(request, Math.max(1, deadlineMs - (clock.monotonicMs() - startedAtMs)))
+      return Promise.reject(error) // the pool is closed
     }
   }
 
   /** Ends all streams; the channels are their pool's. */
   close (): void {
     for (const stream of this.#streams) stream.cancel()
+  }
+
+  async #tryStream (stream: RouteStream, request: RouteRequest, deadlineMs: number): Promise<RouteAccepted> {
+    const { clock } = this.#options
+    const startedAtMs = clock.monotonicMs()
+    try {
+      return await stream.route(request, deadlineMs)
+    } catch (error) {
+      if (!(error instanceof StreamUnsupported)) throw error
+      return await this.#unary(request, Math.max(1, deadlineMs - (clock.monotonicMs() - startedAtMs)))
+    }
   }
 
   async #unary (request: RouteRequest, deadlineMs: number): Promise<RouteAccepted> {
@@ -70,9 +78,11 @@ export class ImClient implements ImService {
   }
 
   /** What comes in one turn leaves as one batch: the channels take turns by batches. Undefined: the service wants unary calls. */
-  #nextStream (nowMs: number): RouteStream | undefined {
+  #nextStream (): RouteStream | undefined {
     if (this.#latest?.isCollecting === true) return this.#latest
-    const channel = this.#options.pool.next()
+    const { pool, clock } = this.#options
+    const nowMs = clock.monotonicMs()
+    const channel = pool.next()
     const lane = this.#laneOf(channel)
     this.#latest = lane.unaryUntilMs > nowMs ? undefined : this.#streamOf(channel, lane, nowMs)
     return this.#latest
