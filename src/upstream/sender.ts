@@ -2,6 +2,7 @@
  * The way of a `send_msg` frame: into its conversation's line, upstream when it is first there, an `ack` once the IM
  * Service has accepted it or an `error` with its msg_id. No ack ever leaves for a message that was not accepted.
  */
+import { ShortLivedMap } from '../short-lived-map.ts'
 import { GatewayError, type ErrorCode } from '../errors.ts'
 import type { Clock, ImService, Logger, Meter, RouteAccepted, Span, Tracer } from '../ports.ts'
 import { encodeAck, encodeError } from '../protocol/encode.ts'
@@ -55,7 +56,7 @@ export class Sender {
   readonly #options: SenderOptions
   readonly #maxPerConnection: number
   /** Messages that are queued or upstream, by user and msg_id. */
-  readonly #byId = new Map<string, Send>()
+  readonly #byId = new ShortLivedMap<string, Send>()
   #pending = 0
 
   constructor (options: SenderOptions) {
@@ -158,7 +159,7 @@ export class Sender {
   /** Answers a message and all that joined it, then lets the next of each line go. */
   #settle (send: Send, answer: Buffer, type: 'ack' | 'error', result: 'ok' | ErrorCode): void {
     // From here on nothing is kept: the IM Service knows the msg_id again.
-    this.#byId.delete(send.key)
+    this.#byId.take(send.key)
     this.#answer(send, answer, type, result)
     send.joined?.forEach((repeat) => { this.#answer(repeat, answer, type, result) })
   }
