@@ -2,6 +2,7 @@
  * Calls over a stream of batches: what becomes ready in a turn of the loop leaves as one batch, answers are matched by
  * correlation in any order, a broken stream leaves everything that was under way unknown. Knows no gRPC.
  */
+import { ShortLivedMap } from './short-lived-map.ts'
 import { GatewayError } from './errors.ts'
 import type { Clock, Timer } from './ports.ts'
 
@@ -35,7 +36,7 @@ export class CallBatcher<Item extends Correlated, Answer> {
   readonly #options: CallBatcherOptions<Item>
   readonly #maxItems: number
   readonly #maxBytes: number
-  readonly #outstanding = new Map<number, Outstanding<Answer>>()
+  readonly #outstanding = new ShortLivedMap<number, Outstanding<Answer>>()
   #waiting: Array<Waiting<Item>> = []
   #lastCorrelation = 0
   #isFlushing = false
@@ -51,6 +52,8 @@ export class CallBatcher<Item extends Correlated, Answer> {
 
   /** Calls without an answer so far. */
   get outstanding (): number { return this.#outstanding.size }
+  /** Whether a batch is being collected: another call costs no write of its own. */
+  get isCollecting (): boolean { return this.#isFlushing }
 
   /** One call; `bytes` bounds its encoded size. Rejects with DEADLINE_EXCEEDED, OVERLOADED, or what `reject` or `fail` was given. */
   call (itemOf: (correlation: number) => Item, bytes: number, deadlineMs: number): Promise<Answer> {
@@ -99,22 +102,18 @@ export class CallBatcher<Item extends Correlated, Answer> {
 
   /** An answer. One that nobody waits for (it came after its deadline) changes nothing. */
   resolve (correlation: number, answer: Answer): void {
-    const outstanding = this.#outstanding.get(correlation)
-    this.#outstanding.delete(correlation)
-    outstanding?.resolve(answer)
+    this.#outstanding.take(correlation)?.resolve(answer)
   }
 
   reject (correlation: number, error: Error): void {
-    const outstanding = this.#outstanding.get(correlation)
-    this.#outstanding.delete(correlation)
-    outstanding?.reject(error)
+    this.#outstanding.take(correlation)?.reject(error)
   }
 
   /** The stream has ended: everything without an answer is rejected with this error, and all that comes later. */
   fail (error: Error): void {
     this.#brokenBy = error
     this.#waiting = []
-    for (const outstanding of this.#outstanding.values()) outstanding.reject(error)
+    for (const [, outstanding] of this.#outstanding) outstanding.reject(error)
     this.#outstanding.clear()
     if (this.#sweepTimer !== undefined) this.#options.clock.clearTimer(this.#sweepTimer)
     this.#sweepTimer = undefined
@@ -134,9 +133,7 @@ export class CallBatcher<Item extends Correlated, Answer> {
     this.#sweepTimer = undefined
     const now = this.#options.clock.monotonicMs()
     for (const [correlation, outstanding] of this.#outstanding) {
-      if (outstanding.deadlineAtMs > now) continue
-      this.#outstanding.delete(correlation)
-      outstanding.reject(new GatewayError('DEADLINE_EXCEEDED'))
+      if (outstanding.deadlineAtMs <= now) this.reject(correlation, new GatewayError('DEADLINE_EXCEEDED'))
     }
     // A stream that takes nothing must not pile up what nobody waits for.
     this.#waiting = this.#waiting.filter(({ item }) => this.#outstanding.has(item.correlation))

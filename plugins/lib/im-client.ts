@@ -5,7 +5,7 @@
 import { Metadata, status } from '@grpc/grpc-js'
 import { IMServiceDefinition } from '../../src/generated/im/v1/im.ts'
 import type { Clock, ImService, RouteAccepted, RouteRequest } from '../../src/ports.ts'
-import { acceptedFrom, groupRequest, privateRequest } from '../../src/upstream/im-messages.ts'
+import { acceptedFrom, imRequest } from '../../src/upstream/im-messages.ts'
 import type { ChannelPool, PooledChannel } from './channel-pool.ts'
 import { methodDefinition } from './grpc-service.ts'
 import { RouteStream, StreamUnsupported } from './route-stream.ts'
@@ -35,22 +35,19 @@ export class ImClient implements ImService {
   readonly #options: ImClientOptions
   readonly #lanes = new WeakMap<PooledChannel, Lane>()
   readonly #streams = new Set<RouteStream>()
+  #latest: RouteStream | undefined
 
   constructor (options: ImClientOptions) {
     this.#options = options
   }
 
-  async route (request: RouteRequest, deadlineMs: number): Promise<RouteAccepted> {
-    const { pool, clock } = this.#options
-    const channel = pool.next()
-    const lane = this.#laneOf(channel)
-    const startedAtMs = clock.monotonicMs()
-    if (lane.unaryUntilMs > startedAtMs) return await this.#unary(request, deadlineMs)
+  route (request: RouteRequest, deadlineMs: number): Promise<RouteAccepted> {
     try {
-      return await this.#streamOf(channel, lane, startedAtMs).route(request, deadlineMs)
+      const stream = this.#nextStream()
+      if (stream === undefined) return this.#unary(request, deadlineMs)
+      return stream.isAnswered ? stream.route(request, deadlineMs) : this.#tryStream(stream, request, deadlineMs)
     } catch (error) {
-      if (!(error instanceof StreamUnsupported)) throw error
-      return await this.#unary(request, Math.max(1, deadlineMs - (clock.monotonicMs() - startedAtMs)))
+      return Promise.reject(error) // the pool is closed
     }
   }
 
@@ -59,14 +56,36 @@ export class ImClient implements ImService {
     for (const stream of this.#streams) stream.cancel()
   }
 
+  async #tryStream (stream: RouteStream, request: RouteRequest, deadlineMs: number): Promise<RouteAccepted> {
+    const { clock } = this.#options
+    const startedAtMs = clock.monotonicMs()
+    try {
+      return await stream.route(request, deadlineMs)
+    } catch (error) {
+      if (!(error instanceof StreamUnsupported)) throw error
+      return await this.#unary(request, Math.max(1, deadlineMs - (clock.monotonicMs() - startedAtMs)))
+    }
+  }
+
   async #unary (request: RouteRequest, deadlineMs: number): Promise<RouteAccepted> {
     const { pool, clock } = this.#options
     const metadata = new Metadata()
     if (request.traceparent !== undefined) metadata.set('traceparent', request.traceparent)
     const reply = request.kind === 'private'
-      ? await pool.unary(PRIVATE, privateRequest(request), deadlineMs, metadata)
-      : await pool.unary(GROUP, groupRequest(request), deadlineMs, metadata)
+      ? await pool.unary(PRIVATE, imRequest(request), deadlineMs, metadata)
+      : await pool.unary(GROUP, imRequest(request), deadlineMs, metadata)
     return acceptedFrom(reply, clock.unixMs())
+  }
+
+  /** What comes in one turn leaves as one batch: the channels take turns by batches. Undefined: the service wants unary calls. */
+  #nextStream (): RouteStream | undefined {
+    if (this.#latest?.isCollecting === true) return this.#latest
+    const { pool, clock } = this.#options
+    const nowMs = clock.monotonicMs()
+    const channel = pool.next()
+    const lane = this.#laneOf(channel)
+    this.#latest = lane.unaryUntilMs > nowMs ? undefined : this.#streamOf(channel, lane, nowMs)
+    return this.#latest
   }
 
   #laneOf (channel: PooledChannel): Lane {

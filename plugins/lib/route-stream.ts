@@ -30,6 +30,7 @@ export class RouteStream {
   readonly #call: ClientDuplexStream<RouteBatch, RouteBatchReply>
   readonly #batcher: RouteBatcher
   #isOver = false
+  #isAnswered = false
 
   constructor (options: RouteStreamOptions) {
     const { channel, clock, maxOutstanding, onEnd } = options
@@ -39,6 +40,7 @@ export class RouteStream {
     const batcher = new RouteBatcher({ clock, maxOutstanding, write: (batch) => call.write(batch) })
     this.#batcher = batcher
     call.on('data', (replies: RouteBatchReply) => {
+      this.#isAnswered = true
       batcher.receive(replies)
       // The channel works, whatever becomes of this stream.
       channel.failuresInRow = 0
@@ -47,7 +49,7 @@ export class RouteStream {
     call.on('error', () => { /* its status follows */ })
     call.on('status', (end: StatusObject) => {
       this.#isOver = true
-      batcher.fail(end.code === status.UNIMPLEMENTED
+      batcher.fail(end.code === status.UNIMPLEMENTED && !this.#isAnswered
         ? new StreamUnsupported()
         : new GatewayError('SERVICE_UNAVAILABLE', { cause: end, detail: `RouteStream ended: ${status[end.code] ?? end.code} ${end.details}` }))
       onEnd(end.code)
@@ -56,8 +58,12 @@ export class RouteStream {
 
   /** Whether nothing more can be sent on it. */
   get isOver (): boolean { return this.#isOver }
+  /** Whether a reply has come: the service has the call, `route` rejects with StreamUnsupported no more. */
+  get isAnswered (): boolean { return this.#isAnswered }
   /** Messages that wait for a reply. */
   get outstanding (): number { return this.#batcher.outstanding }
+  /** Whether a batch is being collected that another message could join. */
+  get isCollecting (): boolean { return !this.#isOver && this.#batcher.isCollecting }
 
   /** As ImService's, but rejects with StreamUnsupported where the service has no such call. */
   route (request: RouteRequest, deadlineMs: number): Promise<RouteAccepted> {

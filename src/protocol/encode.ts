@@ -8,8 +8,8 @@ import type { OutboundMessage } from './frames.ts'
 const TEXT_FIN = 0x81
 
 /** The header of an unmasked frame and its payload, in one buffer. */
-export function textFrame (json: string): Buffer {
-  const length = Buffer.byteLength(json)
+export function textFrame (json: string, encoding: 'utf8' | 'latin1' = 'utf8'): Buffer {
+  const length = Buffer.byteLength(json, encoding)
   const headerLength = length < 126 ? 2 : length < 65536 ? 4 : 10
   const frame = Buffer.allocUnsafe(headerLength + length)
   frame[0] = TEXT_FIN
@@ -23,7 +23,7 @@ export function textFrame (json: string): Buffer {
     frame.writeUInt32BE(Math.floor(length / 4294967296), 2)
     frame.writeUInt32BE(length % 4294967296, 6)
   }
-  frame.write(json, headerLength)
+  frame.write(json, headerLength, encoding)
   return frame
 }
 
@@ -69,9 +69,9 @@ export function encodeMessage (message: OutboundMessage, ackRequired: boolean): 
   }))
 }
 
-/** From a template: `msgId` has passed the id pattern, so nothing in it needs escaping. */
+/** From a template: `msgId` has passed the id pattern, so nothing in it needs escaping and all is ASCII. */
 export function encodeAck (msgId: string, sequenceNumber: number, timestampMs: number): Buffer {
-  return textFrame(`{"type":"ack","msg_id":"${msgId}","sequence_number":${sequenceNumber},"timestamp":${timestampMs}}`)
+  return textFrame(`{"type":"ack","msg_id":"${msgId}","sequence_number":${sequenceNumber},"timestamp":${timestampMs}}`, 'latin1')
 }
 
 export interface ErrorFacts { readonly msgId?: string | undefined, readonly retryAfterMs?: number | undefined }

@@ -1,13 +1,18 @@
 /**
- * The order of one connection's messages [GW-SND-3]: a line for each conversation, the first of each line is upstream.
- * Exists only while something is under way; at most 64 entries, so searching a list is cheaper than a Map.
+ * The order of one connection's messages [GW-SND-3]: of each conversation the first is upstream, the others stand in line.
+ * Exists only while something is under way: one list through the messages themselves, as they came. At most 64 of them,
+ * so walking it is cheaper than a Map, and a message costs nothing of its own.
  */
 
 /** What stands in a line. */
-export interface InLine { readonly recipient: string }
+export interface InLine<T> {
+  readonly recipient: string
+  /** The next message of the connection, whatever its conversation. */
+  following: T | null
+}
 
-export class SendLines<T extends InLine> {
-  readonly #lines: T[][] = []
+export class SendLines<T extends InLine<T>> {
+  #first: T | null = null
   #size = 0
 
   /** Messages in all lines. */
@@ -16,24 +21,35 @@ export class SendLines<T extends InLine> {
   /** Puts a message at the end of its conversation's line. True: it is the first, it may leave. */
   add (message: T): boolean {
     this.#size++
-    const line = this.#lines.find((candidate) => candidate[0]?.recipient === message.recipient)
-    if (line === undefined) {
-      this.#lines.push([message])
-      return true
+    let isFirst = true
+    let last: T | null = null
+    for (let at = this.#first; at !== null; at = at.following) {
+      if (at.recipient === message.recipient) isFirst = false
+      last = at
     }
-    line.push(message)
-    return false
+    if (last === null) this.#first = message
+    else last.following = message
+    return isFirst
   }
 
   /** Takes a message out, wherever it stands. Returns the one that may leave now, if that was the first of more. */
   remove (message: T): T | undefined {
-    const at = this.#lines.findIndex((candidate) => candidate[0]?.recipient === message.recipient)
-    const line = this.#lines[at]
-    const place = line?.indexOf(message) ?? -1
-    if (line === undefined || place === -1) return undefined
+    let isFirst = true
+    let before: T | null = null
+    let at = this.#first
+    while (at !== null && at !== message) {
+      if (at.recipient === message.recipient) isFirst = false
+      before = at
+      at = at.following
+    }
+    if (at === null) return undefined
     this.#size--
-    line.splice(place, 1)
-    if (line.length === 0) this.#lines.splice(at, 1)
-    return place === 0 ? line[0] : undefined
+    let next = message.following
+    if (before === null) this.#first = next
+    else before.following = next
+    message.following = null
+    if (!isFirst) return undefined
+    while (next !== null && next.recipient !== message.recipient) next = next.following
+    return next ?? undefined
   }
 }

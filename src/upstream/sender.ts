@@ -2,6 +2,7 @@
  * The way of a `send_msg` frame: into its conversation's line, upstream when it is first there, an `ack` once the IM
  * Service has accepted it or an `error` with its msg_id. No ack ever leaves for a message that was not accepted.
  */
+import { ShortLivedMap } from '../short-lived-map.ts'
 import { GatewayError, type ErrorCode } from '../errors.ts'
 import type { Clock, ImService, Logger, Meter, RouteAccepted, Span, Tracer } from '../ports.ts'
 import { encodeAck, encodeError } from '../protocol/encode.ts'
@@ -33,6 +34,8 @@ const MAX_PER_CONNECTION = 64
 
 /** One `send_msg` frame under way. */
 export interface Send {
+  /** Of user and msg_id. */
+  readonly key: string
   readonly connection: Connection
   readonly frame: SendFrame
   readonly recipient: string
@@ -42,6 +45,8 @@ export interface Send {
   readonly repeats: Send | undefined
   /** Repeats that wait for this one. */
   joined: Send[] | null
+  /** In the list of its connection. */
+  following: Send | null
 }
 
 /** A connection's messages that are queued or upstream. */
@@ -51,7 +56,7 @@ export class Sender {
   readonly #options: SenderOptions
   readonly #maxPerConnection: number
   /** Messages that are queued or upstream, by user and msg_id. */
-  readonly #byId = new Map<string, Send>()
+  readonly #byId = new ShortLivedMap<string, Send>()
   #pending = 0
 
   constructor (options: SenderOptions) {
@@ -85,7 +90,7 @@ export class Sender {
     }
     const submittedAtMs = this.#options.clock.monotonicMs()
     const span = this.#options.tracer?.start('send_msg', frame.traceparent, { msg_id: frame.msgId, user_id: connection.user.userId, device_id: connection.deviceId, recipient: frame.recipient })
-    const send: Send = { connection, frame, recipient: frame.recipient, submittedAtMs, span, repeats: original, joined: null }
+    const send: Send = { key, connection, frame, recipient: frame.recipient, submittedAtMs, span, repeats: original, joined: null, following: null }
     this.#pending++
     connection.sending ??= new SendLines()
     // A repeat takes its place in line as well: what this connection sends after it must not overtake the original.
@@ -138,7 +143,7 @@ export class Sender {
     const now = clock.monotonicMs()
     const ack = encodeAck(send.frame.msgId, accepted.sequenceNumber, accepted.timestampMs)
     meter.observe('send_seconds', (now - send.submittedAtMs) / 1000)
-    for (const repeat of send.joined ?? []) meter.observe('send_seconds', (now - repeat.submittedAtMs) / 1000)
+    send.joined?.forEach((repeat) => { meter.observe('send_seconds', (now - repeat.submittedAtMs) / 1000) })
     this.#settle(send, ack, 'ack', 'ok')
   }
 
@@ -154,9 +159,9 @@ export class Sender {
   /** Answers a message and all that joined it, then lets the next of each line go. */
   #settle (send: Send, answer: Buffer, type: 'ack' | 'error', result: 'ok' | ErrorCode): void {
     // From here on nothing is kept: the IM Service knows the msg_id again.
-    this.#byId.delete(idOf(send.connection, send.frame))
+    this.#byId.take(send.key)
     this.#answer(send, answer, type, result)
-    for (const repeat of send.joined ?? []) this.#answer(repeat, answer, type, result)
+    send.joined?.forEach((repeat) => { this.#answer(repeat, answer, type, result) })
   }
 
   #answer (send: Send, answer: Buffer, type: 'ack' | 'error', result: 'ok' | ErrorCode): void {

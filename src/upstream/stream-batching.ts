@@ -27,6 +27,8 @@ export class RouteBatcher {
 
   /** Messages without a reply so far. */
   get outstanding (): number { return this.#calls.outstanding }
+  /** Whether a batch is being collected that another message could join. */
+  get isCollecting (): boolean { return this.#calls.isCollecting }
 
   /** One attempt. Rejects with the IM Service's refusal, DEADLINE_EXCEEDED, OVERLOADED, or what `fail` was given. */
   route (request: RouteRequest, deadlineMs: number): Promise<RouteAccepted> {

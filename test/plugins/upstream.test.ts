@@ -98,6 +98,25 @@ t.test('messages of one turn travel in one batch of RouteStream, with sender and
   t.match(services.im.requests[2], { kind: 'group', message: { groupId: 'group_1', messageType: 2, metadata: {} } })
 })
 
+t.test('the channels take turns by batches, not by messages', async (t) => {
+  const { services, app } = await setUp(t, { channels: 2 })
+  for (const turn of ['a', 'b', 'c']) await Promise.all([1, 2, 3].map((n) => app.im.route(request({ msgId: `${turn}${n}` }), 1_000)))
+  t.same(services.im.batches, [3, 3, 3])
+  t.equal(services.im.streams.size, 2)
+})
+
+t.test('a stream that has answered and then is not implemented leaves its messages unknown: they are not sent again as unary calls', async (t) => {
+  const { services, app } = await setUp(t, { channels: 1 })
+  await app.im.route(request({ msgId: 'a' }), 1_000)
+  services.im.behave = () => ({ silent: true })
+  const unanswered = app.im.route(request({ msgId: 'b' }), 1_000)
+  const isRefused = t.rejects(unanswered, { code: 'SERVICE_UNAVAILABLE' })
+  while (services.im.requests.length < 2) await new Promise((resolve) => { setImmediate(resolve) })
+  for (const stream of services.im.streams) stream.emit('error', { code: status.UNIMPLEMENTED, details: 'no longer' })
+  await isRefused
+  t.same(services.im.requests.map(({ via }) => via), ['stream', 'stream'])
+})
+
 t.test('a service without RouteStream is served by the unary calls, and that is remembered for the channel', async (t) => {
   const { services, app } = await setUp(t, { channels: 1 })
   services.im.offersStream = false

@@ -25,6 +25,7 @@ t.comment(`seed ${seed}`)
 
 const turn = () => new Promise((resolve) => setImmediate(resolve))
 
+interface Message { readonly recipient: string, following: Message | null }
 type Step =
   | { readonly do: 'submit', readonly from: number, readonly id: number, readonly to: number, readonly text: number }
   | { readonly do: 'settle', readonly which: number, readonly how: 'accept' | 'refuse' | 'break' }
@@ -118,19 +119,19 @@ t.test('every message gets one answer, an ack only if it was accepted; each conv
 
 t.test('the lines of a connection are what a map of queues would be', async (t) => {
   fc.assert(fc.property(fc.array(fc.tuple(fc.boolean(), fc.nat(20), fc.nat(3)), { maxLength: 80 }), (steps) => {
-    const lines = new SendLines<{ recipient: string }>()
-    const model = new Map<string, Array<{ recipient: string }>>()
-    const all: Array<{ recipient: string }> = []
+    const lines = new SendLines<Message>()
+    const model = new Map<string, Message[]>()
+    const all: Message[] = []
     for (const [isAdd, which, to] of steps) {
       if (isAdd || all.length === 0) {
-        const message = { recipient: `r${to}` }
+        const message: Message = { recipient: `r${to}`, following: null }
         const queue = model.get(message.recipient) ?? []
         model.set(message.recipient, queue)
         queue.push(message)
         all.push(message)
         if (lines.add(message) !== (queue.length === 1)) return false
       } else {
-        const [message] = all.splice(which % all.length, 1) as [{ recipient: string }]
+        const [message] = all.splice(which % all.length, 1) as [Message]
         const queue = model.get(message.recipient) ?? []
         const place = queue.indexOf(message)
         queue.splice(place, 1)

@@ -12,6 +12,7 @@ import { parseFrames } from '../../helpers/fake-socket.ts'
 import { FakeHealth, FakeLogger, FakeMeter } from '../../helpers/fakes.ts'
 import { ManualClock, settle } from '../../helpers/manual-clock.ts'
 
+interface Message { readonly recipient: string, following: Message | null }
 interface Answer { readonly connection: Connection, readonly type: string, readonly frame: Readonly<Record<string, unknown>> }
 
 function setUp (overrides: Partial<SenderOptions> = {}) {
@@ -285,13 +286,13 @@ t.test('with the breaker open a message is answered without a call, with a hint 
 })
 
 t.test('a line lets nobody leave for a message that was not first, or is not there', async (t) => {
-  const lines = new SendLines<{ recipient: string }>()
-  const [first, second, third] = [{ recipient: 'a' }, { recipient: 'a' }, { recipient: 'a' }]
+  const lines = new SendLines<Message>()
+  const [first, second, third, unknown] = ['a', 'a', 'a', 'b'].map((recipient): Message => ({ recipient, following: null })) as [Message, Message, Message, Message]
   t.same([first, second, third].map((message) => lines.add(message)), [true, false, false])
   t.equal(lines.remove(second), undefined)
   t.equal(lines.remove(second), undefined)
   t.equal(lines.size, 2)
-  t.equal(lines.remove({ recipient: 'b' }), undefined)
+  t.equal(lines.remove(unknown), undefined)
   t.equal(lines.remove(first), third)
   t.equal(lines.remove(third), undefined)
   t.equal(lines.size, 0)
