@@ -8,6 +8,7 @@ import { STATUS_CODES, type IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'
 import type { Clock, Meter, Timer } from '../../src/ports.ts'
 import { errorBody, ERRORS, type ErrorCode } from '../../src/errors.ts'
+import { ShortLivedMap } from '../../src/short-lived-map.ts'
 
 export interface UpgradeGuardOptions {
   readonly clock: Clock
@@ -29,7 +30,7 @@ interface Pending { readonly address: string, readonly timer: Timer }
 /** Emits `upgrade` for what passed, as an HTTP server would. */
 export class UpgradeGuard extends EventEmitter {
   readonly #options: UpgradeGuardOptions
-  readonly #pending = new Map<Duplex, Pending>()
+  readonly #pending = new ShortLivedMap<Duplex, Pending>()
   readonly #pendingByAddress = new Map<string, number>()
   readonly #openByAddress = new Map<string, number>()
 
@@ -71,9 +72,8 @@ export class UpgradeGuard extends EventEmitter {
 
   /** The handshake ended: the socket is a WebSocket, or gone. */
   done (socket: Duplex): void {
-    const pending = this.#pending.get(socket)
+    const pending = this.#pending.take(socket)
     if (pending === undefined) return
-    this.#pending.delete(socket)
     this.#options.clock.clearTimer(pending.timer)
     add(this.#pendingByAddress, pending.address, -1)
     socket.removeListener('close', this.#onClose)

@@ -1,4 +1,6 @@
 /** Queues by lane: the first item of each lane is ready, the next one once the first has left. First come, first served. */
+import { ShortLivedMap } from '../short-lived-map.ts'
+
 export interface LaneItem {
   readonly lane: string
   /** Given up: passed over when its turn comes. */
@@ -7,7 +9,7 @@ export interface LaneItem {
 
 export class Lanes<Item extends LaneItem> {
   /** Lanes with an item that is ready or taken, and what waits behind it. */
-  readonly #waiting = new Map<string, Item[]>()
+  readonly #waiting = new ShortLivedMap<string, Item[]>()
   #ready: Item[] = []
 
   /** How many items could be taken, given-up ones included. */
@@ -34,7 +36,7 @@ export class Lanes<Item extends LaneItem> {
     if (lane === undefined) return
     let next = lane.shift()
     while (next?.settled === true) next = lane.shift()
-    if (next === undefined) this.#waiting.delete(item.lane)
+    if (next === undefined) this.#waiting.take(item.lane)
     else this.#ready.push(next)
   }
 
@@ -52,7 +54,7 @@ export class Lanes<Item extends LaneItem> {
 
   /** Takes all that is not taken yet; nothing is kept. */
   clear (): Item[] {
-    const items = [this.#ready, ...this.#waiting.values()].flat()
+    const items = [...this.#ready, ...[...this.#waiting].flatMap(([, items]) => items)]
     this.#ready = []
     this.#waiting.clear()
     return items
