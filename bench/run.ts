@@ -13,9 +13,11 @@ import { S5 } from './scenarios/S5.ts'
 import { S6 } from './scenarios/S6.ts'
 import { S7 } from './scenarios/S7.ts'
 import { S8 } from './scenarios/S8.ts'
+import { S9 } from './scenarios/S9.ts'
 import { S11 } from './scenarios/S11.ts'
+import { S12 } from './scenarios/S12.ts'
 
-const SCENARIOS: readonly Scenario[] = [S1, S2, S3, S4, S5, S6, S7, S8, S11]
+const SCENARIOS: readonly Scenario[] = [S1, S2, S3, S4, S5, S6, S7, S8, S9, S11, S12]
 
 const { positionals: [asked = ''], values: { repeats: given } } = parseArgs({ allowPositionals: true, options: { repeats: { type: 'string' } } })
 const chosen = asked === 'all' || asked === 'compare' ? SCENARIOS : SCENARIOS.filter(({ id }) => id === asked)

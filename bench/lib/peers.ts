@@ -15,12 +15,19 @@ export interface Surroundings {
   readonly bearer: string
   /** Where the gateway registers its connections; undefined: in its own process. */
   readonly etcd: string | undefined
+  /** Where it reads group messages; undefined: in its own process. */
+  readonly kafka: string | undefined
+}
+
+export interface NodeSurroundings extends Surroundings {
+  /** A name that no node before has had. */
+  readonly node: string
 }
 
 export interface Peer {
   readonly name: string
   readonly protocol: Protocol
-  start (surroundings: Surroundings): Promise<MeasuredServer>
+  start (surroundings: NodeSurroundings): Promise<MeasuredServer>
 }
 
 /** One set of flags for every row that runs on Node. */
@@ -47,7 +54,7 @@ export const PEERS: readonly Peer[] = [
   {
     name: GATEWAY,
     protocol: { ...FRAMES, ready: '"type":"welcome"', ack: ['"msg_id":"', '{"type":"ack","msg_id":"{id}"}', '"'] },
-    start: ({ services, bearer, etcd = '' }) => node('gateway', services, bearer, etcd)
+    start: ({ services, bearer, node: name, etcd = '' }) => node('gateway', services, bearer, name, etcd)
   },
   { name: 'ws', protocol: FRAMES, start: ({ services }) => node('ws', services) },
   { name: '@fastify/websocket', protocol: FRAMES, start: ({ services }) => node('fastify-websocket', services) },

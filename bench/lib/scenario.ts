@@ -1,4 +1,5 @@
 /** What a scenario is, and what comes out of it. */
+import type { Peer } from './peers.ts'
 import type { Stage } from './world.ts'
 
 /** Figures of one measurement by name; the first is the one that is compared. */
@@ -23,6 +24,10 @@ export interface Scenario {
   readonly repeats: number
   /** Whether the gateway's registry is a real etcd, so that its keys are not in the memory of the gateway. */
   readonly etcd?: boolean
+  /** Whether its group messages come from a real Kafka. */
+  readonly kafka?: boolean
+  /** Instead of how its peers are started otherwise. */
+  readonly start?: Peer['start']
   /** Whether clients acknowledge what they get. */
   readonly acks?: boolean
   /** Throws where something was lost, doubled or refused. */

@@ -35,6 +35,7 @@ export class Services {
   /** Every group has the members `u0` to `u{n-1}`. */
   members = 0
   #sequence = 0n
+  #received: Set<string> | undefined
   #server: Server | undefined
   #port = 0
 
@@ -47,7 +48,7 @@ export class Services {
     server.addService(CENTRIFUGO_PROXY, {
       rPC: ({ request }: ServerUnaryCall<string, object>, done: sendUnaryData<object>) => {
         const { msg_id: msgId } = JSON.parse(request) as { msg_id: string }
-        const { sequenceNumber, serverTimestamp } = this.#answer()
+        const { sequenceNumber, serverTimestamp } = this.#answer(msgId)
         done(null, { type: 'ack', msg_id: msgId, sequence_number: Number(sequenceNumber), timestamp: serverTimestamp.getTime() })
       }
     })
@@ -61,17 +62,28 @@ export class Services {
     this.#server?.forceShutdown()
   }
 
-  #answer (): { sequenceNumber: bigint, serverTimestamp: Date, errorCode: 0, errorMessage: '' } {
+  /** The ids of all messages that clients send from now on. */
+  remember (): ReadonlySet<string> {
+    this.#received = new Set()
+    return this.#received
+  }
+
+  forget (): void {
+    this.#received = undefined
+  }
+
+  #answer (msgId: string): { sequenceNumber: bigint, serverTimestamp: Date, errorCode: 0, errorMessage: '' } {
+    this.#received?.add(msgId)
     return { sequenceNumber: ++this.#sequence, serverTimestamp: new Date(), errorCode: 0, errorMessage: '' }
   }
 
   #im (): HandlersOf<typeof IMServiceDefinition> {
     return {
-      routePrivateMessage: (_call, done) => { done(null, { ...this.#answer(), deliveryStatus: 1 }) },
-      routeGroupMessage: (_call, done) => { done(null, { ...this.#answer(), onlineMemberCount: 0, offlineMemberCount: 0 }) },
+      routePrivateMessage: ({ request }, done) => { done(null, { ...this.#answer(request.msgId), deliveryStatus: 1 }) },
+      routeGroupMessage: ({ request }, done) => { done(null, { ...this.#answer(request.msgId), onlineMemberCount: 0, offlineMemberCount: 0 }) },
       routeStream: (call: ServerDuplexStream<RouteBatch, RouteBatchReply>) => {
         call.on('data', ({ items }: RouteBatch) => {
-          call.write({ items: items.map(({ correlation }): RouteReply => ({ correlation, reply: { $case: 'private', value: { ...this.#answer(), deliveryStatus: 1 } } })) })
+          call.write({ items: items.map(({ correlation, message }): RouteReply => ({ correlation, reply: { $case: 'private', value: { ...this.#answer(message?.value.msgId ?? ''), deliveryStatus: 1 } } })) })
         })
         call.on('end', () => { call.end() })
         call.on('error', () => {})

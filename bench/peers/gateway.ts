@@ -1,4 +1,4 @@
-/** This gateway: a whole node, with the bus in the process, IM and User Service at the address of the first argument, and the registry in etcd where the third one names it. */
+/** This gateway: a whole node, with the bus in the process, IM and User Service at the address of the first argument, named by the third one, and the registry in etcd where the fourth one names it. */
 import type { AddressInfo } from 'node:net'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { pino } from 'pino'
@@ -11,9 +11,9 @@ import { systemClock as clock } from '../../src/embedded/system-clock.ts'
 import { SECRET } from '../lib/tokens.ts'
 import { CONTENT, control } from './control.ts'
 
-const [, , services = '', bearer = '', etcd = ''] = process.argv
+const [, , services = '', bearer = '', node = '', etcd = ''] = process.argv
 const config = loadConfig({
-  GATEWAY_NODE_ID: 'bench',
+  GATEWAY_NODE_ID: node,
   WS_HOST: '127.0.0.1',
   WS_PORT: '0',
   GRPC_PORT: '0',
@@ -37,7 +37,7 @@ const app = await build(config, { ...(etcd === '' && { kv: new MemoryKv({ clock,
 await app.listen({ host: config.ws.host, port: config.ws.port })
 const delays = monitorEventLoopDelay({ resolution: 1 })
 
-const sent = new Map<string, number>()
+let sent = 0
 control((app.server.address() as AddressInfo).port, {
   grpcPort: () => app.pushServer.port,
   broadcast: async (count, groupId = 'group') => { for (let i = 0; i < Number(count); i++) await produce(groupId) },
@@ -54,9 +54,7 @@ control((app.server.address() as AddressInfo).port, {
 })
 
 async function produce (groupId: string): Promise<void> {
-  const n = (sent.get(groupId) ?? 0) + 1
-  sent.set(groupId, n)
-  await broker.produce('group_msg', groupId, record(groupId, n))
+  await broker.produce('group_msg', groupId, record(groupId, ++sent))
 }
 
 function record (groupId: string, n: number): string {
