@@ -1,4 +1,4 @@
-/** The gateway as it is deployed: its own program with several workers behind one port, on real etcd and Kafka. */
+/** The gateway as it is deployed: its own program with several workers behind one port, on real etcd, Kafka and Redis. */
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import kafkajs, { type Producer } from 'kafkajs'
 import { freePort } from '../../test/helpers/free-port.ts'
-import { groupMessage } from '../peers/control.ts'
+import { groupRecord } from '../peers/control.ts'
 import { cpuUs, pinned, residentBytes, SERVER_CORE } from './machine.ts'
 import type { NodeSurroundings } from './peers.ts'
 import { endsWithUs, type MeasuredServer } from './server.ts'
@@ -34,7 +34,7 @@ export class GatewayProgram implements MeasuredServer {
   }
 
   /** Resolves once `/readyz` of the port says so. */
-  static async start ({ services, bearer, node, etcd = '', kafka = '' }: NodeSurroundings, workers: number): Promise<GatewayProgram> {
+  static async start ({ services, bearer, node, real: { etcd = '', kafka = '', redis = '' } }: NodeSurroundings, workers: number): Promise<GatewayProgram> {
     const producer = await openTopics(kafka)
     const port = await freePort()
     const [program, args] = pinned(SERVER_CORE, process.execPath, [join(import.meta.dirname, '../../src/main.js')])
@@ -55,6 +55,7 @@ export class GatewayProgram implements MeasuredServer {
       USER_SERVICE_ADDR: services,
       ETCD_ENDPOINTS: etcd,
       KAFKA_BROKERS: kafka,
+      REDIS_ADDR: redis,
       HANDSHAKE_LIMITER: 'local',
       MAX_PENDING_HANDSHAKES_PER_IP: '1000',
       HANDSHAKES_PER_IP: '0',
@@ -83,10 +84,7 @@ export class GatewayProgram implements MeasuredServer {
 
   async ask<T> (name: string, count: string | number = 1, groupId: string | number = 'group'): Promise<T> {
     if (name !== 'broadcast') throw new Error(`the gateway's program knows no ${name}`)
-    const messages = Array.from({ length: Number(count) }, () => {
-      const { recipient: _, sender, ...message } = groupMessage(++this.#sent) as { recipient: string, sender: string }
-      return { key: String(groupId), value: JSON.stringify({ ...message, group_id: groupId, sender_id: sender }) }
-    })
+    const messages = Array.from({ length: Number(count) }, () => ({ key: String(groupId), value: groupRecord(String(groupId), ++this.#sent) }))
     await this.#producer.send({ topic: GROUP_TOPIC, messages })
     return undefined as T
   }

@@ -37,8 +37,8 @@ export function slabBytes (): number {
   return Number(kilobytes) * 1024
 }
 
-export interface Machine { readonly cpu: string, readonly cores: number, readonly memoryBytes: number, readonly kernel: string, readonly node: string, readonly pinned: boolean }
+export interface Machine { readonly cpu: string, readonly cores: number, readonly memoryBytes: number, readonly kernel: string, readonly pinned: boolean }
 
 export function describeMachine (): Machine {
-  return { cpu: cpus()[0]?.model.trim() ?? 'unknown', cores: cpus().length, memoryBytes: totalmem(), kernel: release(), node: process.version, pinned: CAN_PIN }
+  return { cpu: cpus()[0]?.model.trim() ?? 'unknown', cores: cpus().length, memoryBytes: totalmem(), kernel: release(), pinned: CAN_PIN }
 }

@@ -7,12 +7,12 @@ import { SCRATCH } from './scratch.ts'
 /** Above the ports that clients of the benchmarks come from. */
 const FIRST_PORT = 61_500
 const PORTS = 1_000
-/** Two of etcd, then two of Kafka. */
-const PORTS_EACH = 4
+/** Two of etcd, two of Kafka, one of Redis. */
+const PORTS_EACH = 5
 
-export type ServiceName = 'etcd' | 'kafka'
+export type ServiceName = 'etcd' | 'kafka' | 'redis'
 
-const ADDRESSES = { etcd: 'ETCD_ENDPOINTS', kafka: 'KAFKA_BROKERS' } as const
+const ADDRESSES = { etcd: 'ETCD_ENDPOINTS', kafka: 'KAFKA_BROKERS', redis: 'REDIS_ADDR' } as const
 
 export class RealServices {
   readonly #port = FIRST_PORT + (process.pid * PORTS_EACH) % PORTS
@@ -34,7 +34,7 @@ export class RealServices {
 
   #run (verb: string, ...names: ServiceName[]): string {
     const [program, args] = pinned(LOAD_CORE, 'bash', [join(ROOT, 'scripts/services.sh'), verb, ...names])
-    const env = { ...process.env, SERVICES_DIR: join(SCRATCH, 'services'), ETCD_PORT: String(this.#port), KAFKA_PORT: String(this.#port + 2) }
+    const env = { ...process.env, SERVICES_DIR: join(SCRATCH, 'services'), ETCD_PORT: String(this.#port), KAFKA_PORT: String(this.#port + 2), REDIS_PORT: String(this.#port + 4) }
     return execFileSync(program, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'], env })
   }
 }

@@ -32,8 +32,10 @@ const CENTRIFUGO_PROXY: ServiceDefinition = {
 }
 
 export class Services {
-  /** Every group has the members `u0` to `u{n-1}`. */
+  /** Every group has so many members: `u0` and those after it; of a group `g{n}` the first is n × members further on. */
   members = 0
+  /** After so many the members begin again at `u0`. */
+  users = Infinity
   #sequence = 0n
   #received: Set<string> | undefined
   #server: Server | undefined
@@ -77,6 +79,11 @@ export class Services {
     return { sequenceNumber: ++this.#sequence, serverTimestamp: new Date(), errorCode: 0, errorMessage: '' }
   }
 
+  #first (groupId: string): number {
+    const [, n = '0'] = /^g(\d+)$/.exec(groupId) ?? []
+    return Number(n) * this.members % this.users
+  }
+
   #im (): HandlersOf<typeof IMServiceDefinition> {
     return {
       routePrivateMessage: ({ request }, done) => { done(null, { ...this.#answer(request.msgId), deliveryStatus: 1 }) },
@@ -97,7 +104,7 @@ export class Services {
         const from = Number(request.cursor === '' ? 0 : request.cursor)
         const to = Math.min(this.members, from + request.limit)
         done(null, {
-          members: Array.from({ length: to - from }, (_, i) => ({ userId: `u${from + i}`, groupId: request.groupId })),
+          members: Array.from({ length: to - from }, (_, i) => ({ userId: `u${(this.#first(request.groupId) + from + i) % this.users}`, groupId: request.groupId })),
           nextCursor: to < this.members ? String(to) : '',
           totalCount: this.members,
           hasMore: to < this.members,
@@ -106,7 +113,8 @@ export class Services {
         })
       },
       validateGroupMembership: ({ request }, done) => {
-        done(null, { isMember: Number(request.userId.slice(1)) < this.members, member: undefined, errorCode: 0, errorMessage: '' })
+        const place = Number(request.userId.slice(1)) - this.#first(request.groupId)
+        done(null, { isMember: (place < 0 ? place + this.users : place) < this.members, member: undefined, errorCode: 0, errorMessage: '' })
       }
     }
   }

@@ -37,9 +37,9 @@ export class World {
   }
 
   /** Starts a server and clients that are not connected yet, and ends both. */
-  async with<T> (peer: Peer, { acks = false, etcd = false, kafka = false, start = peer.start }: Pick<Scenario, 'acks' | 'etcd' | 'kafka' | 'start'>, use: (stage: Stage) => Promise<T>): Promise<T> {
+  async with<T> (peer: Peer, { acks = false, real = [], start = peer.start }: Pick<Scenario, 'acks' | 'real' | 'start'>, use: (stage: Stage) => Promise<T>): Promise<T> {
     const [servers, loads]: [MeasuredServer[], Load[]] = [[], []]
-    const around = { services: this.services.address, bearer: this.#bearer, etcd: etcd ? this.#real.address('etcd') : undefined, kafka: kafka ? this.#real.address('kafka') : undefined }
+    const around = { services: this.services.address, bearer: this.#bearer, real: Object.fromEntries(real.map((name) => [name, this.#real.address(name)])) }
     const anotherServer = async (): Promise<MeasuredServer> => {
       // The name of a node that was killed is taken for a while.
       const server = await start({ ...around, node: `bench-${++this.#nodes}` })

@@ -9,7 +9,7 @@ import { MemoryKv } from '../../src/embedded/memory-kv.ts'
 import { MemoryStore } from '../../src/embedded/memory-store.ts'
 import { systemClock as clock } from '../../src/embedded/system-clock.ts'
 import { SECRET } from '../lib/tokens.ts'
-import { CONTENT, control } from './control.ts'
+import { control, groupRecord } from './control.ts'
 
 const [, , services = '', bearer = '', node = '', etcd = ''] = process.argv
 const config = loadConfig({
@@ -40,10 +40,10 @@ const delays = monitorEventLoopDelay({ resolution: 1 })
 let sent = 0
 control((app.server.address() as AddressInfo).port, {
   grpcPort: () => app.pushServer.port,
-  broadcast: async (count, groupId = 'group') => { for (let i = 0; i < Number(count); i++) await produce(groupId) },
+  broadcast: async (count, groupId = 'group') => { for (let i = 0; i < Number(count); i++) await broker.produce('group_msg', groupId, groupRecord(groupId, ++sent)) },
   /** Records of groups that nobody is in. */
   foreign: async (count) => {
-    const value = record('elsewhere', 1)
+    const value = groupRecord('elsewhere', 1)
     for (let i = 0; i < Number(count); i++) await broker.produce('group_msg', `elsewhere-${i % 1000}`, value)
   },
   watchLoop: () => {
@@ -52,13 +52,3 @@ control((app.server.address() as AddressInfo).port, {
   },
   loopDelays: () => ({ p99Ms: delays.percentile(99) / 1e6, p999Ms: delays.percentile(99.9) / 1e6, maxMs: delays.max / 1e6 })
 })
-
-async function produce (groupId: string): Promise<void> {
-  await broker.produce('group_msg', groupId, record(groupId, ++sent))
-}
-
-function record (groupId: string, n: number): string {
-  return JSON.stringify({
-    group_id: groupId, msg_id: `m${n}`, sender_id: 'u0', content: CONTENT, message_type: 'text', sequence_number: n, timestamp: Number(process.hrtime.bigint() / 1000n)
-  })
-}

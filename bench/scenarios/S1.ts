@@ -15,7 +15,7 @@ export const S1: Scenario = {
   peers: [GATEWAY, 'ws', '@fastify/websocket', 'Socket.IO', 'Centrifugo', 'coder/websocket', 'C'],
   without: { 'socket.write': 'it is `ws` but for broadcasts' },
   repeats: 5,
-  etcd: true,
+  real: ['etcd'],
   async measure ({ server, load }) {
     await load.open(FROM)
     const [before, slabBefore] = [await server.residentBytes(), slabBytes()]

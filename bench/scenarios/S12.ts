@@ -20,13 +20,12 @@ const MEGABYTE = 1024 ** 2
 
 export const S12: Scenario = {
   id: 'S12',
-  title: `${TOTAL.toLocaleString('en')} connections on one machine, over ${PROCESSES} workers behind one port, with real etcd and Kafka`,
+  title: `${TOTAL.toLocaleString('en')} connections on one machine, over ${PROCESSES} workers behind one port, with real etcd, Kafka and Redis`,
   units: { worker: 'MB', kernel: 'KB', open: 's', pinged: '%', broadcast: 's', reached: '%' },
   peers: [GATEWAY],
   without: { 'all others': 'they run as one process' },
   repeats: 5,
-  etcd: true,
-  kafka: true,
+  real: ['etcd', 'kafka', 'redis'],
   start: (surroundings) => GatewayProgram.start(surroundings, PROCESSES),
   async measure ({ server, load, services, anotherLoad }) {
     services.members = TOTAL

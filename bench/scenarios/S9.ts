@@ -12,7 +12,7 @@ const CONNECTIONS = 6_000
 const RETURNING = CONNECTIONS / NODES
 /** Handshakes under way at once, of those who come back. */
 const AT_ONCE = 200
-const PER_SECOND = 3_000
+const PER_SECOND = 1_000
 const SENDING_MS = 12_000
 const WARM_UP_MS = 3_000
 const KILL_AFTER_MS = 3_000
@@ -26,7 +26,7 @@ export const S9: Scenario = {
   peers: [GATEWAY],
   without: { 'all others': 'they keep no registry of their clients' },
   repeats: 5,
-  etcd: true,
+  real: ['etcd'],
   async measure ({ server, load, services, surroundings, anotherServer }) {
     const survivors = [await anotherServer(), await anotherServer()]
     await load.target(...[server, ...survivors].map(({ port }) => port))
@@ -38,12 +38,12 @@ export const S9: Scenario = {
     await load.returning(AT_ONCE)
     const received = services.remember()
     for (const each of survivors) await each.ask('watchLoop')
-    const before = await etcdTransactions(surroundings.etcd ?? '')
+    const before = await etcdTransactions(surroundings.real.etcd ?? '')
     const sending = load.openLoop(PER_SECOND, SENDING_MS)
     await sleep(KILL_AFTER_MS)
     await server.kill()
     await sending
-    const transactions = await etcdTransactions(surroundings.etcd ?? '') - before
+    const transactions = await etcdTransactions(surroundings.real.etcd ?? '') - before
     const delays = await Promise.all(survivors.map((each) => each.ask<{ p999Ms: number }>('loopDelays')))
     const { up, closed, sent, replies, abandoned, returnMs } = await load.stats()
     await load.answered()
