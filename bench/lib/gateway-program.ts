@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import kafkajs, { type Producer } from 'kafkajs'
 import { freePort } from '../../test/helpers/free-port.ts'
 import { groupRecord } from '../peers/control.ts'
-import { cpuUs, pinned, residentBytes, SERVER_CORE } from './machine.ts'
+import { BOTH_CORES, cpuUs, pinned, residentBytes } from './machine.ts'
 import type { NodeSurroundings } from './peers.ts'
 import { endsWithUs, type MeasuredServer } from './server.ts'
 import { SECRET } from './tokens.ts'
@@ -37,12 +37,12 @@ export class GatewayProgram implements MeasuredServer {
   static async start ({ services, bearer, node, real: { etcd = '', kafka = '', redis = '' } }: NodeSurroundings, workers: number): Promise<GatewayProgram> {
     const producer = await openTopics(kafka)
     const port = await freePort()
-    const [program, args] = pinned(SERVER_CORE, process.execPath, [join(import.meta.dirname, '../../src/main.js')])
+    const [program, args] = pinned(BOTH_CORES, process.execPath, [join(import.meta.dirname, '../../src/main.js')])
     const env = {
       ...process.env,
       GATEWAY_NODE_ID: node,
       WORKERS: String(workers),
-      LOG_LEVEL: 'warn',
+      LOG_LEVEL: 'error',
       WS_HOST: '127.0.0.1',
       WS_PORT: String(port),
       GRPC_HOST: '127.0.0.1',

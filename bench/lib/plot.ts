@@ -42,8 +42,8 @@ export function plotSvg ({ title, xName, yName, points, isLog = false, line }: P
       ...(line === undefined ? [] : [{ name: line.name, type: 'line' as const, data: points.map(({ size }) => [size, line.at(size)]), symbol: 'none', lineStyle: { color: LINE, type: 'dashed' as const }, itemStyle: { color: LINE } }])
     ]
   })
-  // Its classes, which are for a pointer above it, have numbers that go up with each plot of the process.
-  const svg = chart.renderToSVGString().replaceAll(/ class="zr[^"]*"/g, '').replaceAll(/<style.*?<\/style>/gs, '')
+  // Its names have numbers in them that go up with each plot of the process; the classes are for a pointer above it.
+  const svg = chart.renderToSVGString().replaceAll(/ class="zr[^"]*"/g, '').replaceAll(/<style.*?<\/style>/gs, '').replaceAll(/\bzr\d+-/g, 'zr-')
   chart.dispose()
   return svg
 }
