@@ -18,6 +18,11 @@ export class RealServices {
   readonly #port = FIRST_PORT + (process.pid * PORTS_EACH) % PORTS
   readonly #addresses = new Map<ServiceName, string>()
 
+  constructor () {
+    // However this process ends, and before their folder goes.
+    process.prependOnceListener('exit', () => { if (this.#addresses.size > 0) this.#run('stop') })
+  }
+
   /** Its address; installs and starts it where that was not asked for before. Throws with the script's own words where that fails. */
   address (name: ServiceName): string {
     let address = this.#addresses.get(name)
@@ -26,10 +31,6 @@ export class RealServices {
     address = new RegExp(`^${ADDRESSES[name]}=(.+)$`, 'm').exec(this.#run('start', name))?.[1] ?? ''
     this.#addresses.set(name, address)
     return address
-  }
-
-  stop (): void {
-    if (this.#addresses.size > 0) this.#run('stop')
   }
 
   #run (verb: string, ...names: ServiceName[]): string {

@@ -64,6 +64,5 @@ export class World {
 
   stop (): void {
     this.services.stop()
-    this.#real.stop()
   }
 }
