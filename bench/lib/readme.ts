@@ -26,9 +26,9 @@ const INTRODUCTION = `# Benchmarks
 \`--repeats N\` fewer or more rounds, \`--seed N\` another order of the servers. In each round every server is started anew, measured and
 ended, one after the other; a figure is the median of the rounds, with least and most beside it. What is counted is CPU time and memory of the server's process, not the
 clock on the wall; server and clients have a core each. The clients are a program in C (\`bench/load/load.c\`, compiled at the first run), which costs less than any of the servers and checks what it gets: a run
-that lost, doubled or reordered a message fails. Where a target is missed it says so. The rows in Go need Go 1.26; S1, S9, S12 and growth start real etcd, S12 Kafka and Redis as well (\`scripts/services.sh\`), and takes 4 GB of memory.
-None of this is a test, but \`npm run bench -- guard\` is: it compares bytes
-allocated, writes and CPU of the hot paths with \`bench/guard.json\`, and CI runs it.
+that lost, doubled or reordered a message fails. Where a target is missed it says so. The rows in Go need Go 1.26. S1, S9, S12 and
+\`growth\` start a real etcd, S12 Kafka and Redis as well (\`scripts/services.sh\`). S12 takes 4 GB of memory, and six processes for its 100,000 connections and their clients each, because one may open 20,000 files (\`ulimit -n\`).
+None of this is a test, but \`npm run bench -- guard\` is: it compares bytes allocated, writes and CPU of the hot paths with \`bench/guard.json\`, and CI runs it.
 
 The rows: this gateway; bare \`ws\` and \`@fastify/websocket\` as their users write it, with the same token check and the same unary call to the IM Service; Socket.IO 4; Centrifugo 6; a server on \`coder/websocket\` in Go; \`socket.write\`, a bare loop that
 writes one shared frame; and C, the floor: a server that does the system calls and nothing else. A ratio above 1 means: it takes more than this gateway.

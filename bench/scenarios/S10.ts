@@ -7,10 +7,10 @@ import type { Stage } from '../lib/world.ts'
 
 const MEMBERS = 1_000
 const DEAF = MEMBERS / 100
-/** The kernel takes some 2.6 MB for each of those who stop before a server sees anything of it. */
-const CONTENT_BYTES = 4_000
-const PER_SECOND = 60
-const WARM_UP = 200
+/** The kernel takes some 4.5 MB for each of those who stop before a server sees anything of it. */
+const CONTENT_BYTES = 8_000
+const PER_SECOND = 30
+const WARM_UP = 10 * PER_SECOND
 const HEALTHY = 10 * PER_SECOND
 /** Longer than WRITE_WAIT, and than the kernel takes all. */
 const STALLED = 25 * PER_SECOND
