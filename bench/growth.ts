@@ -1,15 +1,16 @@
-/** `npm run bench -- growth`: the gateway's costs at several sizes. Resolves to the number of targets that were missed. */
-import { CURVES } from './lib/curves.ts'
+/** `npm run bench -- growth [S1 …]`: the gateway's costs at several sizes. */
+import type { Curve } from './lib/curves.ts'
 import { curveReport, curveText, writeGrowth } from './lib/growth-report.ts'
 import { GATEWAY, PEERS, type Peer } from './lib/peers.ts'
 import type { Run } from './lib/report.ts'
 import { spreadOf } from './lib/scenario.ts'
 import type { World } from './lib/world.ts'
 
-export async function growth (world: World, run: Run): Promise<number> {
+/** Resolves to the number of targets that were missed. */
+export async function growth (world: World, chosen: readonly Curve[], run: Run): Promise<number> {
   const gateway = PEERS.find(({ name }) => name === GATEWAY) as Peer
   const curves = []
-  for (const curve of CURVES) {
+  for (const curve of chosen) {
     process.stdout.write(`\n${curve.id}  ${curve.title}, ${curve.unit}\n`)
     const measured = new Map<number, number[]>(curve.sizes.map((size) => [size, []]))
     for (let round = 1; round <= run.repeats; round++) {
@@ -20,10 +21,10 @@ export async function growth (world: World, run: Run): Promise<number> {
         process.stdout.write(`${value.toFixed(2)} ${curve.unit}\n`)
       }
     }
-    const report = curveReport(curve, [...measured].map(([size, values]) => ({ size, ...spreadOf(values) })))
+    const report = curveReport(curve, [...measured].map(([size, values]) => ({ size, ...spreadOf(values) })), run)
     curves.push(report)
     process.stdout.write(curveText(report))
   }
-  writeGrowth({ ...run, curves })
+  writeGrowth(curves)
   return curves.flatMap(({ verdicts }) => verdicts).filter(({ met }) => !met).length
 }

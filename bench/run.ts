@@ -1,9 +1,10 @@
 /**
- * `npm run bench -- S3 | all | compare | growth [--repeats N] [--seed N]`: measures, prints tables, writes bench/results/
+ * `npm run bench -- S3 | all | compare | growth [S1 …] [--repeats N] [--seed N]`: measures, prints tables, writes bench/results/
  * and bench/README.md. Exit code 1: a target was missed.
  */
 import { parseArgs } from 'node:util'
 import { growth } from './growth.ts'
+import { CURVES } from './lib/curves.ts'
 import { describeMachine } from './lib/machine.ts'
 import { NODE_FLAGS, PEERS, type Peer } from './lib/peers.ts'
 import { writeReadme } from './lib/readme.ts'
@@ -29,18 +30,21 @@ const GROWTH = 'growth'
 const GROWTH_REPEATS = 5
 const EXIT_USAGE = 64
 
-const { positionals: [asked = ''], values: { repeats, seed } } = parseArgs({ allowPositionals: true, options: { repeats: { type: 'string' }, seed: { type: 'string', default: '1' } } })
+const { positionals: [asked = '', ...ids], values: { repeats, seed } } = parseArgs({ allowPositionals: true, options: { repeats: { type: 'string' }, seed: { type: 'string', default: '1' } } })
 const chosen = scenariosOf(asked)
-if ((chosen.length === 0 && asked !== GROWTH) || !/^[1-9]\d?$/.test(repeats ?? '1') || !/^\d{1,9}$/.test(seed)) {
-  process.stderr.write(`npm run bench -- ${SCENARIOS.map(({ id }) => id).join(' | ')} | all | compare | growth [--repeats 1-99] [--seed N]\n`)
+const curves = asked === 'all' ? CURVES : asked === GROWTH ? CURVES.filter(({ id }) => ids.length === 0 || ids.includes(id)) : []
+if (chosen.length + curves.length === 0 || !/^[1-9]\d?$/.test(repeats ?? '1') || !/^\d{1,9}$/.test(seed)) {
+  process.stderr.write(`npm run bench -- ${SCENARIOS.map(({ id }) => id).join(' | ')} | all | compare | growth [${CURVES.map(({ id }) => id).join(' | ')}] [--repeats 1-99] [--seed N]\n`)
   process.exit(EXIT_USAGE)
 }
 const common = { seed: Number(seed), nodeFlags: NODE_FLAGS, machine: describeMachine(), versions: versions(), date: new Date().toISOString().slice(0, 10) }
+// What ends with this process does so on its exit.
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => { process.exit(1) })
 const world = await new World().start()
 const reports: Report[] = []
 for (const scenario of chosen) reports.push(await measure(scenario, { ...common, repeats: repeats === undefined ? scenario.repeats : Number(repeats) }))
 let missed = reports.flatMap(({ verdicts }) => verdicts).filter(({ met }) => !met).length
-if (asked === GROWTH || asked === 'all') missed += await growth(world, { ...common, repeats: Number(repeats ?? GROWTH_REPEATS) })
+if (curves.length > 0) missed += await growth(world, curves, { ...common, repeats: Number(repeats ?? GROWTH_REPEATS) })
 if (reports.length > 1) process.stdout.write(comparisonText(reports))
 writeReadme()
 world.stop()

@@ -1,8 +1,10 @@
 /** What the gateway's costs are followed over: the same measurement at several sizes, each on a gateway of its own. */
+import { setTimeout as sleep } from 'node:timers/promises'
 import { deliveries } from '../scenarios/S3.ts'
 import { perPush } from '../scenarios/S7.ts'
 import { pushAll } from './callers.ts'
 import type { Scenario } from './scenario.ts'
+import type { MeasuredServer } from './server.ts'
 import type { Stage } from './world.ts'
 
 export interface Curve extends Pick<Scenario, 'acks' | 'real'> {
@@ -21,10 +23,11 @@ const KILOBYTE = 1024
 const CONNECTIONS = [1_000, 3_000, 8_000, 18_000]
 const WARM_UP_HANDSHAKES = 6_000
 const AT_ONCE = 50
+const SETTLE_MS = 1_000
 
-/** Users of all groups, and members of each. */
-const USERS = 500
-const MEMBERS = 50
+/** Users of all groups, and members of each: few enough that MEMBERSHIP_CACHE_BYTES holds all groups. */
+const USERS = 200
+const MEMBERS = 20
 const GROUP_MESSAGES = 4_000
 /** Deliveries of a size; a size that is small has more messages, but not without end. */
 const DELIVERIES = 200_000
@@ -52,9 +55,9 @@ export const CURVES: readonly Curve[] = [
     real: ['etcd'],
     async measure ({ server, load }, size) {
       await load.churn(WARM_UP_HANDSHAKES, AT_ONCE)
-      const before = await server.residentBytes()
+      const before = await settledBytes(server)
       await load.open(size)
-      return (await server.residentBytes() - before) / size / KILOBYTE
+      return (await settledBytes(server) - before) / size / KILOBYTE
     }
   },
   {
@@ -136,6 +139,14 @@ export const CURVES: readonly Curve[] = [
     }
   }
 ]
+
+/** Once what ended has been cleaned up everywhere, and what was collected has gone back to the kernel. */
+async function settledBytes (server: MeasuredServer): Promise<number> {
+  await sleep(SETTLE_MS)
+  await server.ask('gc')
+  await sleep(SETTLE_MS)
+  return await server.residentBytes()
+}
 
 /** What it costs the server to be told to send, which is the bench's own doing. */
 async function commandUs ({ server }: Stage): Promise<number> {

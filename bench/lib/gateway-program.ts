@@ -9,7 +9,7 @@ import { freePort } from '../../test/helpers/free-port.ts'
 import { groupRecord } from '../peers/control.ts'
 import { BOTH_CORES, cpuUs, pinned, residentBytes } from './machine.ts'
 import type { NodeSurroundings } from './peers.ts'
-import { endsWithUs, type MeasuredServer } from './server.ts'
+import type { MeasuredServer } from './server.ts'
 import { SECRET } from './tokens.ts'
 
 const { Kafka, logLevel, Partitioners } = kafkajs
@@ -59,11 +59,18 @@ export class GatewayProgram implements MeasuredServer {
       HANDSHAKE_LIMITER: 'local',
       MAX_PENDING_HANDSHAKES_PER_IP: '1000',
       HANDSHAKES_PER_IP: '0',
-      HANDSHAKES_PER_USER: '0'
+      HANDSHAKES_PER_USER: '0',
+      // Six of them, their services and all clients share two cores.
+      MAX_EVENT_LOOP_DELAY: '1m',
+      ADMISSION_TIMEOUT: '20s',
+      REGISTRATION_TIMEOUT: '30s',
+      HANDSHAKE_TIMEOUT: '1m'
     }
     const child = spawn(program, args, { stdio: ['ignore', 'inherit', 'inherit'], env })
-    endsWithUs(child)
     const server = new GatewayProgram(child, port, producer)
+    const killWithUs = (): void => { server.#killAll() }
+    process.once('exit', killWithUs)
+    child.once('exit', () => { process.removeListener('exit', killWithUs) })
     const deadline = performance.now() + START_TIMEOUT_MS
     while (!await fetch(`http://127.0.0.1:${port}/readyz`).then(({ ok }) => ok, () => false)) {
       if (performance.now() > deadline || child.exitCode !== null) throw new Error('the gateway does not start')
@@ -90,13 +97,18 @@ export class GatewayProgram implements MeasuredServer {
   }
 
   async kill (): Promise<void> {
-    // Workers whose primary is gone would drain.
-    for (const pid of [this.pid, ...this.workerPids]) process.kill(pid, 'SIGKILL')
-    if (this.#child.exitCode === null && this.#child.signalCode === null) await once(this.#child, 'exit')
+    const ended = once(this.#child, 'exit')
+    this.#killAll()
+    await ended
     await this.#producer.disconnect()
   }
 
   async stop (): Promise<void> { await this.kill() }
+
+  /** Workers whose primary is gone would drain. */
+  #killAll (): void {
+    for (const pid of [this.pid, ...this.workerPids]) process.kill(pid, 'SIGKILL')
+  }
 }
 
 async function openTopics (brokers: string): Promise<Producer> {

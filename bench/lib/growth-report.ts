@@ -1,27 +1,27 @@
 /** What a run of `growth` leaves behind: bench/results/growth.json, a plot of each curve, a section of bench/README.md. */
-import { writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import type { Curve } from './curves.ts'
+import { CURVES, type Curve } from './curves.ts'
 import { plotSvg, type Point } from './plot.ts'
-import { RESULTS, runText, type Run } from './report.ts'
+import { RESULTS, runText, spreadText, type Run } from './report.ts'
 import type { Verdict } from './scenario.ts'
 
 /** Cost of the whole at a size: a + b × size. */
 interface Line { readonly a: number, readonly b: number }
 
-interface CurveReport extends Pick<Curve, 'id' | 'title' | 'unit' | 'sizeUnit' | 'of'> {
+export interface CurveReport extends Run, Pick<Curve, 'id' | 'title' | 'unit' | 'sizeUnit' | 'of'> {
   readonly points: readonly Point[]
   readonly fit?: Line
   readonly verdicts: readonly Verdict[]
 }
 
-export interface GrowthReport extends Run { readonly curves: readonly CurveReport[] }
+export interface GrowthReport { readonly curves: readonly CurveReport[] }
 
 const MAX_GROWTH = 1.15
-export const GROWTH_FILE = 'growth.json'
+const FILE = join(RESULTS, 'growth.json')
 
-export function curveReport ({ id, title, unit, sizeUnit, of }: Curve, points: readonly Point[]): CurveReport {
-  const base = { id, title, unit, sizeUnit, of, points }
+export function curveReport ({ id, title, unit, sizeUnit, of }: Curve, points: readonly Point[], run: Run): CurveReport {
+  const base = { id, title, unit, sizeUnit, of, points, ...run }
   if (of === 'whole') {
     const fit = fitOf(points)
     return { ...base, fit, verdicts: [slopes(points, fit, sizeUnit)] }
@@ -49,9 +49,17 @@ function slopes (points: readonly Point[], { b }: Line, sizeUnit: string): Verdi
   return { target: `b flat within 15 % from ${points[0]?.size} to ${points.at(-1)?.size.toLocaleString('en')} ${sizeUnit}`, met: furthest <= MAX_GROWTH - 1, seen: `${all.map((slope) => slope.toFixed(2)).join(', ')} between neighbouring sizes, ${percent(furthest)} at most from b` }
 }
 
-export function writeGrowth (report: GrowthReport): void {
-  writeFileSync(join(RESULTS, GROWTH_FILE), `${JSON.stringify(report, undefined, 2)}\n`)
-  for (const { id, title, unit, sizeUnit, of, points, fit } of report.curves) {
+/** What was measured so far; undefined: nothing. */
+export function readGrowth (): GrowthReport | undefined {
+  return existsSync(FILE) ? JSON.parse(readFileSync(FILE, 'utf8')) as GrowthReport : undefined
+}
+
+/** Those that were not measured now stay as they are. */
+export function writeGrowth (measured: readonly CurveReport[]): void {
+  const all = [...measured, ...readGrowth()?.curves ?? []]
+  const curves = CURVES.flatMap((curve) => all.find(({ id }) => id === curve.id) ?? [])
+  writeFileSync(FILE, `${JSON.stringify({ curves } satisfies GrowthReport, undefined, 2)}\n`)
+  for (const { id, title, unit, sizeUnit, of, points, fit } of measured) {
     const line = fit === undefined ? undefined : { name: 'a + b × size', at: (size: number) => fit.a + fit.b * size }
     writeFileSync(join(RESULTS, `${id}.svg`), `${plotSvg({ title, xName: sizeUnit, yName: unit, points, isLog: of === 'whole', ...(line !== undefined && { line }) })}\n`)
   }
@@ -60,27 +68,32 @@ export function writeGrowth (report: GrowthReport): void {
 export function curveText ({ unit, sizeUnit, points, fit, verdicts }: CurveReport): string {
   const line = fit === undefined ? [] : [`  ${fitText(fit, unit)}`]
   return `\n${[
-    ...points.map(({ size, median, min, max }) => `  ${size.toLocaleString('en').padStart(8)} ${sizeUnit}: ${median.toFixed(2)} ${unit} (${min.toFixed(2)}–${max.toFixed(2)})`),
+    ...points.map((point) => `  ${point.size.toLocaleString('en').padStart(8)} ${sizeUnit}: ${spreadText(point)} ${unit}`),
     ...line,
     ...verdicts.map(({ target, met, seen }) => `  ${met ? 'met' : 'MISSED'}: ${target}: ${seen}`)
   ].join('\n')}\n`
 }
 
-export function growthSection (report: GrowthReport): string {
+export function growthSection ({ curves }: GrowthReport): string {
   return [
     '## Growth', '',
     '`npm run bench -- growth`: what this gateway takes for each one while there are more of them; each size on a gateway of its own.',
-    ...report.curves.flatMap(({ id, title, unit, sizeUnit, points, fit, verdicts }) => [
-      '', `### ${id}: ${title}`, '',
-      `| ${sizeUnit} | ${points.map(({ size }) => size.toLocaleString('en')).join(' | ')} |`,
-      `|---|${points.map(() => '---|').join('')}`,
-      `| ${unit} | ${points.map(({ median, min, max }) => `${median.toFixed(2)} (${min.toFixed(2)}–${max.toFixed(2)})`).join(' | ')} |`,
-      '',
-      ...(fit === undefined ? [] : [`- ${fitText(fit, unit)}.`]),
-      ...verdicts.map(({ target, met, seen }) => `- ${met ? 'Met' : '**Missed**'}: ${target}: ${seen}.`),
-      '', `![${title}](results/${id}.svg)`
-    ]),
-    '', runText(report)
+    ...curves.map(section)
+  ].join('\n')
+}
+
+function section (curve: CurveReport): string {
+  const { id, title, unit, sizeUnit, points, fit, verdicts } = curve
+  return [
+    '', `### ${id}: ${title}`, '',
+    `| ${sizeUnit} | ${points.map(({ size }) => size.toLocaleString('en')).join(' | ')} |`,
+    `|---|${points.map(() => '---|').join('')}`,
+    `| ${unit} | ${points.map(spreadText).join(' | ')} |`,
+    '',
+    ...(fit === undefined ? [] : [`- ${fitText(fit, unit)}.`]),
+    ...verdicts.map(({ target, met, seen }) => `- ${met ? 'Met' : '**Missed**'}: ${target}: ${seen}.`),
+    '', `![${title}](results/${id}.svg)`,
+    '', runText(curve)
   ].join('\n')
 }
 

@@ -1,28 +1,24 @@
 /** bench/README.md, made of all that lies in bench/results/. */
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { GROWTH_FILE, growthSection, type GrowthReport } from './growth-report.ts'
+import { growthSection, readGrowth } from './growth-report.ts'
 import { ROOT } from './machine.ts'
 import { GATEWAY } from './peers.ts'
 import { comparison, RESULTS, runText, spreadText, type Report } from './report.ts'
 
 /** Writes it anew. */
 export function writeReadme (): void {
-  const reports = readdirSync(RESULTS).filter((name) => /^S\d+\.json$/.test(name)).map((name) => read<Report>(name))
+  const reports = readdirSync(RESULTS).filter((name) => /^S\d+\.json$/.test(name)).map((name) => JSON.parse(readFileSync(join(RESULTS, name), 'utf8')) as Report)
   reports.sort((a, b) => Number(a.id.slice(1)) - Number(b.id.slice(1)))
-  const growth = existsSync(join(RESULTS, GROWTH_FILE)) ? [growthSection(read<GrowthReport>(GROWTH_FILE))] : []
-  writeFileSync(join(ROOT, 'bench/README.md'), `${[INTRODUCTION, table(reports), ...reports.map(section), ...growth].join('\n\n')}\n`)
-}
-
-function read<T> (name: string): T {
-  return JSON.parse(readFileSync(join(RESULTS, name), 'utf8')) as T
+  const growth = readGrowth()
+  writeFileSync(join(ROOT, 'bench/README.md'), `${[INTRODUCTION, table(reports), ...reports.map(section), ...(growth === undefined ? [] : [growthSection(growth)])].join('\n\n')}\n`)
 }
 
 const INTRODUCTION = `# Benchmarks
 
 <!-- Written by bench/lib/readme.ts from bench/results; do not edit. -->
 
-\`npm run bench -- S3\` runs one scenario, \`npm run bench -- all\` all of them, \`-- compare\` those with other servers beside this one, \`-- growth\` what sizes do to the costs;
+\`npm run bench -- S3\` runs one scenario, \`npm run bench -- all\` all of them, \`-- compare\` those with other servers beside this one, \`-- growth [S1 …]\` what sizes do to the costs;
 \`--repeats N\` fewer or more rounds, \`--seed N\` another order of the servers. In each round every server is started anew, measured and
 ended, one after the other; a figure is the median of the rounds, with least and most beside it. What is counted is CPU time and memory of the server's process, not the
 clock on the wall; server and clients have a core each. The clients are a program in C (\`bench/load/load.c\`, compiled at the first run), which costs less than any of the servers and checks what it gets: a run

@@ -1,6 +1,7 @@
 /** This gateway: a whole node, with the bus in the process, IM and User Service at the address of the first argument, named by the third one, and the registry in etcd where the fourth one names it. */
 import type { AddressInfo } from 'node:net'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
+import { setImmediate } from 'node:timers/promises'
 import { pino } from 'pino'
 import { build } from '../../src/app.ts'
 import { loadConfig } from '../../src/config.ts'
@@ -35,6 +36,8 @@ const logger = pino({ level: 'warn' }, pino.destination(2))
 const broker = new MemoryBroker({ clock, logger })
 const app = await build(config, { ...(etcd === '' && { kv: new MemoryKv({ clock, store: new MemoryStore({ clock }) }) }), bus: broker.consumer(), sharedCache: null, logger })
 await app.listen({ host: config.ws.host, port: config.ws.port })
+/** Less than the consumer takes in a turn. */
+const FOREIGN_PER_TURN = 300
 const delays = monitorEventLoopDelay({ resolution: 1 })
 
 let sent = 0
@@ -44,7 +47,11 @@ control((app.server.address() as AddressInfo).port, {
   /** Records of groups that nobody is in. */
   foreign: async (count) => {
     const value = groupRecord('elsewhere', 1)
-    for (let i = 0; i < Number(count); i++) await broker.produce('group_msg', `elsewhere-${i % 1000}`, value)
+    for (let i = 0; i < Number(count); i++) {
+      await broker.produce('group_msg', `elsewhere-${i % 1000}`, value)
+      // A loop of promises alone would leave the consumer no turn.
+      if (i % FOREIGN_PER_TURN === 0) await setImmediate()
+    }
   },
   watchLoop: () => {
     delays.enable()

@@ -11,7 +11,7 @@ import { tokensFile } from '../lib/tokens.ts'
 const PROCESSES = 6
 const EACH = 16_700
 const TOTAL = PROCESSES * EACH
-const AT_ONCE = 30
+const AT_ONCE = 10
 /** All heartbeats once, and what the busy machine is late. */
 const HEARTBEAT_MS = 33_000
 const PATIENCE_MS = 60_000
