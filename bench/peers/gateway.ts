@@ -36,6 +36,7 @@ const logger = pino({ level: 'warn' }, pino.destination(2))
 const broker = new MemoryBroker({ clock, logger })
 const app = await build(config, { ...(etcd === '' && { kv: new MemoryKv({ clock, store: new MemoryStore({ clock }) }) }), bus: broker.consumer(), sharedCache: null, logger })
 await app.listen({ host: config.ws.host, port: config.ws.port })
+const FOREIGN_GROUPS = 1_000
 /** Less than the consumer takes in a turn. */
 const FOREIGN_PER_TURN = 300
 const delays = monitorEventLoopDelay({ resolution: 1 })
@@ -46,9 +47,10 @@ control((app.server.address() as AddressInfo).port, {
   broadcast: async (count, groupId = 'group') => { for (let i = 0; i < Number(count); i++) await broker.produce('group_msg', groupId, groupRecord(groupId, ++sent)) },
   /** Records of groups that nobody is in. */
   foreign: async (count) => {
-    const value = groupRecord('elsewhere', 1)
+    const records = Array.from({ length: FOREIGN_GROUPS }, (_, n) => [`elsewhere-${n}`, groupRecord(`elsewhere-${n}`, 1)] as const)
     for (let i = 0; i < Number(count); i++) {
-      await broker.produce('group_msg', `elsewhere-${i % 1000}`, value)
+      const [groupId, value] = records[i % FOREIGN_GROUPS] as typeof records[number]
+      await broker.produce('group_msg', groupId, value)
       // A loop of promises alone would leave the consumer no turn.
       if (i % FOREIGN_PER_TURN === 0) await setImmediate()
     }

@@ -24,7 +24,7 @@ const MAX_RATIO = 1.2
 export const S10: Scenario = {
   id: 'S10',
   title: `One client in a hundred of ${MEMBERS.toLocaleString('en')} stops reading, ${PER_SECOND} messages of ${CONTENT_BYTES.toLocaleString('en')} bytes a second go on`,
-  units: { change: '×', before: 'ms', after: 'ms', held: 'MB each', closed: '' },
+  units: { p99: 'ms', before: 'ms', change: '×', held: 'MB each', closed: `of ${DEAF}` },
   peers: [GATEWAY, 'ws', 'Socket.IO'],
   without: { '@fastify/websocket': 'it is `ws` here', 'socket.write': 'it is `ws` here', Centrifugo: 'its messages have one size', 'coder/websocket': 'it waits for each client in turn', C: 'it drops what the kernel does not take' },
   repeats: 5,
@@ -42,7 +42,7 @@ export const S10: Scenario = {
     await sleep(CLOSE_MS)
     const { up, closed } = await load.stats()
     if (up !== MEMBERS - closed || closed > DEAF) throw new Error(`${up} of ${MEMBERS} are up, ${closed} closed`)
-    return { change: after.p99Ms / before.p99Ms, before: before.p99Ms, after: after.p99Ms, held: Math.max(0, after.peakBytes - before.peakBytes) / DEAF / MEGABYTE, closed }
+    return { p99: after.p99Ms, before: before.p99Ms, change: after.p99Ms / before.p99Ms, held: Math.max(0, after.peakBytes - before.peakBytes) / DEAF / MEGABYTE, closed }
   },
   judge: (results) => {
     const [change, held, closed] = [medianOf(results, GATEWAY, 'change'), medianOf(results, GATEWAY, 'held'), medianOf(results, GATEWAY, 'closed')]
