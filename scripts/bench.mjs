@@ -1,4 +1,4 @@
-/** `npm run bench -- S3 | all | compare [--repeats N]`, `-- guard [--update]`: compiles bench/ as the build compiles the gateway, and runs it on the core that the servers which are measured do not use. */
+/** `npm run bench -- S3 | all | compare | growth [S1 …] [--repeats N] [--seed N]`, `-- guard [--update]`: compiles bench/ as the build compiles the gateway, and runs it on the core that the servers which are measured do not use. */
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { prepare } from './lib/prepare.mjs'

@@ -1,7 +1,6 @@
 /** Centrifugo, asked over its HTTP API: one channel for all, messages to the IM Service by its RPC proxy over gRPC. */
-import { mkdtempSync, writeFileSync } from 'node:fs'
+import { writeFileSync } from 'node:fs'
 import { once } from 'node:events'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { spawn, type ChildProcess } from 'node:child_process'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -9,6 +8,7 @@ import { freePort } from '../../test/helpers/free-port.ts'
 import { groupMessage } from '../peers/control.ts'
 import { centrifugo } from './go.ts'
 import { cpuUs, pinned, residentBytes, SERVER_CORE } from './machine.ts'
+import { SCRATCH } from './scratch.ts'
 import { endsWithUs, type MeasuredServer } from './server.ts'
 import { SECRET } from './tokens.ts'
 
@@ -28,7 +28,7 @@ export class Centrifugo implements MeasuredServer {
 
   static async start (services: string): Promise<Centrifugo> {
     const port = await freePort()
-    const path = join(mkdtempSync(join(tmpdir(), 'im-gateway-bench-')), 'centrifugo.json')
+    const path = join(SCRATCH, 'centrifugo.json')
     writeFileSync(path, JSON.stringify({
       http_server: { address: '127.0.0.1', port },
       log: { level: 'error' },
@@ -65,6 +65,7 @@ export class Centrifugo implements MeasuredServer {
     return undefined as T
   }
 
+  async kill (): Promise<void> { await this.stop() }
   async stop (): Promise<void> {
     this.#child.kill('SIGKILL')
     if (this.#child.exitCode === null && this.#child.signalCode === null) await once(this.#child, 'exit')

@@ -5,7 +5,8 @@ import { join } from 'node:path'
 import { ROOT } from './machine.ts'
 
 const FOLDER = join(ROOT, '.cache/bench/go')
-const CENTRIFUGO = 'github.com/centrifugal/centrifugo/v6@v6.9.1'
+export const CENTRIFUGO_VERSION = 'v6.9.1'
+const CENTRIFUGO = `github.com/centrifugal/centrifugo/v6@${CENTRIFUGO_VERSION}`
 /** Centrifugo asks for it. */
 const OLDEST_MINOR = 26
 
@@ -24,14 +25,15 @@ export function centrifugo (): string {
 
 function go (args: readonly string[], folder: string): void {
   mkdirSync(FOLDER, { recursive: true })
-  const [, minor = '0'] = /^go version go1\.(\d+)/.exec(versionText()) ?? []
-  if (Number(minor) < OLDEST_MINOR) throw new Error(`Go 1.${OLDEST_MINOR} or later is needed for this row (https://go.dev/dl), this is ${versionText()}`)
+  const [, minor = '0'] = /^go1\.(\d+)/.exec(goVersion()) ?? []
+  if (Number(minor) < OLDEST_MINOR) throw new Error(`Go 1.${OLDEST_MINOR} or later is needed for this row (https://go.dev/dl), this is ${goVersion()}`)
   execFileSync('go', args, { cwd: folder, stdio: 'inherit', env: { ...process.env, GOBIN: FOLDER } })
 }
 
-function versionText (): string {
+/** As Go says it, `go1.26.8`. */
+export function goVersion (): string {
   try {
-    return execFileSync('go', ['version'], { encoding: 'utf8' }).trim()
+    return execFileSync('go', ['env', 'GOVERSION'], { encoding: 'utf8' }).trim()
   } catch {
     return 'no Go at all'
   }

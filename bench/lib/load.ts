@@ -30,8 +30,14 @@ export interface LoadStats {
   readonly repeats: number
   readonly sent: number
   readonly replies: number
+  /** Messages without a reply of connections that were lost. */
+  readonly abandoned: number
   readonly pings: number
+  /** Connections that were pinged since `reset`. */
+  readonly pinged: number
   readonly closed: number
+  /** From the first connection that was lost to the last that came back. */
+  readonly returnMs: number
   readonly bytes: number
   /** CPU of the clients since they were started. */
   readonly cpuUs: number
@@ -41,8 +47,18 @@ export interface LoadStats {
   readonly maxUs: number
 }
 
-/** Each has some 28,000 ports of its own. */
-const SOURCES = ['127.0.0.2', '127.0.0.3', '127.0.0.4', '127.0.0.5']
+/** Loopback addresses that clients come from; each has some 28,000 ports of its own. */
+export function sourcesOf (process: number): readonly string[] {
+  return [2, 3, 4, 5].map((host) => `127.0.${process}.${host}`)
+}
+
+export interface LoadOptions {
+  readonly port: number
+  readonly protocol: Protocol
+  /** A file with one token a line. */
+  readonly tokens: string
+  readonly sources: readonly string[]
+}
 
 export class Load {
   readonly #child: ChildProcess
@@ -56,14 +72,13 @@ export class Load {
     createInterface({ input: child.stdout as NodeJS.ReadableStream }).on('line', (line) => { this.#answers.shift()?.(line) })
   }
 
-  /** `tokens`: a file with one token a line. */
-  static async start (port: number, protocol: Protocol, tokens: string): Promise<Load> {
+  static async start ({ port, protocol, tokens, sources }: LoadOptions): Promise<Load> {
     const [command, args] = pinned(LOAD_CORE, compiled('bench/load/load.c', 'load'), [])
     const load = new Load(spawn(command, args, { stdio: ['pipe', 'pipe', 'inherit'] }))
     const { path, headers = [], hello = [], ready, echo, data, stamp, ack, send, reply } = protocol
-    const request = [`GET ${path} HTTP/1.1`, `Host: 127.0.0.1:${port}`, 'Upgrade: websocket', 'Connection: Upgrade', 'Sec-WebSocket-Version: 13', 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==', ...headers, '', ''].join('\r\n')
-    await load.#ask('target', '127.0.0.1', String(port))
-    await load.#ask('sources', ...SOURCES)
+    const request = [`GET ${path} HTTP/1.1`, 'Host: 127.0.0.1', 'Upgrade: websocket', 'Connection: Upgrade', 'Sec-WebSocket-Version: 13', 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==', ...headers, '', ''].join('\r\n')
+    await load.target(port)
+    await load.#ask('sources', ...sources)
     await load.#ask('tokens', tokens)
     await load.#ask('request', encode(request))
     for (const text of hello) await load.#ask('hello', encode(text))
@@ -77,6 +92,9 @@ export class Load {
     return load
   }
 
+  /** Servers to connect to from now on, in turn. */
+  async target (...ports: readonly number[]): Promise<void> { await this.#ask('target', '127.0.0.1', ...ports) }
+
   /** Until so many are up. Rejects where some do not come up. */
   async open (count: number, atOnce = 100): Promise<void> {
     const { up, failed } = await this.#ask('open', count, atOnce) as { up: number, failed: number }
@@ -89,6 +107,10 @@ export class Load {
   async openLoop (perSecond: number, ms: number): Promise<{ sent: number, replies: number, ms: number }> { return await this.#ask('rate', perSecond, ms) as { sent: number, replies: number, ms: number } }
   async awaitData (frames: number, ms: number): Promise<{ data: number, ms: number }> { return await this.#ask('await', frames, ms) as { data: number, ms: number } }
   async deaf (count: number): Promise<void> { await this.#ask('deaf', count) }
+  /** Notes replies in a file, `{s}-{n}` a line; without one the file is complete. */
+  async answered (path = ''): Promise<void> { await this.#ask('answered', path) }
+  /** Connections that are lost come back, so many at a time. */
+  async returning (atOnce: number): Promise<void> { await this.#ask('returning', atOnce) }
   async reset (): Promise<void> { await this.#ask('reset') }
   async stats (): Promise<LoadStats> { return await this.#ask('stats') as LoadStats }
 

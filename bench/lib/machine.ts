@@ -8,9 +8,11 @@ export const ROOT = process.cwd()
 /** Server and load on separate cores, where there are two; this process runs on that of the load. */
 export const SERVER_CORE = 0
 export const LOAD_CORE = 1
+/** Where more runs than one core has time for. */
+export const BOTH_CORES = '0,1'
 const CAN_PIN = process.platform === 'linux' && cpus().length > 1
 
-export function pinned (core: number, command: string, args: readonly string[]): readonly [string, string[]] {
+export function pinned (core: number | typeof BOTH_CORES, command: string, args: readonly string[]): readonly [string, string[]] {
   return CAN_PIN ? ['taskset', ['-c', String(core), command, ...args]] : [command, [...args]]
 }
 
@@ -37,8 +39,8 @@ export function slabBytes (): number {
   return Number(kilobytes) * 1024
 }
 
-export interface Machine { readonly cpu: string, readonly cores: number, readonly memoryBytes: number, readonly kernel: string, readonly node: string, readonly pinned: boolean }
+export interface Machine { readonly cpu: string, readonly cores: number, readonly memoryBytes: number, readonly kernel: string, readonly pinned: boolean }
 
 export function describeMachine (): Machine {
-  return { cpu: cpus()[0]?.model.trim() ?? 'unknown', cores: cpus().length, memoryBytes: totalmem(), kernel: release(), node: process.version, pinned: CAN_PIN }
+  return { cpu: cpus()[0]?.model.trim() ?? 'unknown', cores: cpus().length, memoryBytes: totalmem(), kernel: release(), pinned: CAN_PIN }
 }

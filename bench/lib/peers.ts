@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { compiled, type Protocol } from './load.ts'
 import { Centrifugo } from './centrifugo.ts'
 import { goPeer } from './go.ts'
+import type { ServiceName } from './real-services.ts'
 import { Server, type MeasuredServer } from './server.ts'
 import { SECRET } from './tokens.ts'
 import { CONTENT } from '../peers/control.ts'
@@ -13,20 +14,26 @@ export interface Surroundings {
   readonly services: string
   /** What callers of the gateway's own gRPC show. */
   readonly bearer: string
-  /** Where the gateway registers its connections; undefined: in its own process. */
-  readonly etcd: string | undefined
+  /** Addresses of real services that the gateway uses; what others would do is in its own process. */
+  readonly real: Readonly<Partial<Record<ServiceName, string>>>
+}
+
+export interface NodeSurroundings extends Surroundings {
+  /** A name that no node before has had. */
+  readonly node: string
 }
 
 export interface Peer {
   readonly name: string
   readonly protocol: Protocol
-  start (surroundings: Surroundings): Promise<MeasuredServer>
+  start (surroundings: NodeSurroundings): Promise<MeasuredServer>
 }
 
 /** One set of flags for every row that runs on Node. */
 export const NODE_FLAGS = ['--expose-gc'] as const
 /** The gateway at the top, the floor at the end. */
 export const GATEWAY = 'im-gateway'
+export const FLOOR = 'C'
 
 const MESSAGE = `"recipient":"u{n}","content":"${CONTENT}","timestamp":1`
 const BEARER = ['Authorization: Bearer {token}']
@@ -47,7 +54,7 @@ export const PEERS: readonly Peer[] = [
   {
     name: GATEWAY,
     protocol: { ...FRAMES, ready: '"type":"welcome"', ack: ['"msg_id":"', '{"type":"ack","msg_id":"{id}"}', '"'] },
-    start: ({ services, bearer, etcd = '' }) => node('gateway', services, bearer, etcd)
+    start: ({ services, bearer, node: name, real: { etcd = '' } }) => node('gateway', services, bearer, name, etcd)
   },
   { name: 'ws', protocol: FRAMES, start: ({ services }) => node('ws', services) },
   { name: '@fastify/websocket', protocol: FRAMES, start: ({ services }) => node('fastify-websocket', services) },
@@ -83,5 +90,5 @@ export const PEERS: readonly Peer[] = [
   },
   { name: 'coder/websocket', protocol: FRAMES, start: () => Server.start(goPeer(), [], { BENCH_SECRET: SECRET }) },
   { name: 'socket.write', protocol: FRAMES, start: ({ services }) => node('ws', services, 'loop') },
-  { name: 'C', protocol: FRAMES, start: () => Server.start(compiled('bench/peers/floor.c', 'floor'), []) }
+  { name: FLOOR, protocol: FRAMES, start: () => Server.start(compiled('bench/peers/floor.c', 'floor'), []) }
 ]

@@ -1,4 +1,6 @@
 /** What a scenario is, and what comes out of it. */
+import type { Peer } from './peers.ts'
+import type { ServiceName } from './real-services.ts'
 import type { Stage } from './world.ts'
 
 /** Figures of one measurement by name; the first is the one that is compared. */
@@ -21,8 +23,10 @@ export interface Scenario {
   /** Peers that it does not apply to, and why. */
   readonly without?: Readonly<Record<string, string>>
   readonly repeats: number
-  /** Whether the gateway's registry is a real etcd, so that its keys are not in the memory of the gateway. */
-  readonly etcd?: boolean
+  /** Real services that the gateway uses: with etcd, for one, the keys of its registry are not in its own memory. */
+  readonly real?: readonly ServiceName[]
+  /** Instead of how its peers are started otherwise. */
+  readonly start?: Peer['start']
   /** Whether clients acknowledge what they get. */
   readonly acks?: boolean
   /** Throws where something was lost, doubled or refused. */

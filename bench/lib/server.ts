@@ -13,6 +13,7 @@ export interface MeasuredServer {
   residentBytes (): Promise<number>
   /** What it is to do, by words, and what it answers. */
   ask<T = unknown> (...words: Array<string | number>): Promise<T>
+  kill (): Promise<void>
   stop (): Promise<void>
 }
 
@@ -51,6 +52,12 @@ export class Server implements MeasuredServer {
   async residentBytes (): Promise<number> {
     await this.ask('gc')
     return residentBytes(this.pid)
+  }
+
+  /** As if it were out of power. */
+  async kill (): Promise<void> {
+    this.#child.kill('SIGKILL')
+    await this.#ended.catch(() => {})
   }
 
   async ask<T = unknown> (...words: Array<string | number>): Promise<T> {

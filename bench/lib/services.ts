@@ -32,9 +32,12 @@ const CENTRIFUGO_PROXY: ServiceDefinition = {
 }
 
 export class Services {
-  /** Every group has the members `u0` to `u{n-1}`. */
+  /** Every group has so many members: `u0` and those after it; of a group `g{n}` the first is n × members further on. */
   members = 0
+  /** After so many the members begin again at `u0`. */
+  users = Infinity
   #sequence = 0n
+  #received: Set<string> | undefined
   #server: Server | undefined
   #port = 0
 
@@ -47,7 +50,7 @@ export class Services {
     server.addService(CENTRIFUGO_PROXY, {
       rPC: ({ request }: ServerUnaryCall<string, object>, done: sendUnaryData<object>) => {
         const { msg_id: msgId } = JSON.parse(request) as { msg_id: string }
-        const { sequenceNumber, serverTimestamp } = this.#answer()
+        const { sequenceNumber, serverTimestamp } = this.#answer(msgId)
         done(null, { type: 'ack', msg_id: msgId, sequence_number: Number(sequenceNumber), timestamp: serverTimestamp.getTime() })
       }
     })
@@ -61,17 +64,33 @@ export class Services {
     this.#server?.forceShutdown()
   }
 
-  #answer (): { sequenceNumber: bigint, serverTimestamp: Date, errorCode: 0, errorMessage: '' } {
+  /** The ids of all messages that clients send from now on. */
+  remember (): ReadonlySet<string> {
+    this.#received = new Set()
+    return this.#received
+  }
+
+  forget (): void {
+    this.#received = undefined
+  }
+
+  #answer (msgId: string): { sequenceNumber: bigint, serverTimestamp: Date, errorCode: 0, errorMessage: '' } {
+    this.#received?.add(msgId)
     return { sequenceNumber: ++this.#sequence, serverTimestamp: new Date(), errorCode: 0, errorMessage: '' }
+  }
+
+  #first (groupId: string): number {
+    const [, n = '0'] = /^g(\d+)$/.exec(groupId) ?? []
+    return Number(n) * this.members % this.users
   }
 
   #im (): HandlersOf<typeof IMServiceDefinition> {
     return {
-      routePrivateMessage: (_call, done) => { done(null, { ...this.#answer(), deliveryStatus: 1 }) },
-      routeGroupMessage: (_call, done) => { done(null, { ...this.#answer(), onlineMemberCount: 0, offlineMemberCount: 0 }) },
+      routePrivateMessage: ({ request }, done) => { done(null, { ...this.#answer(request.msgId), deliveryStatus: 1 }) },
+      routeGroupMessage: ({ request }, done) => { done(null, { ...this.#answer(request.msgId), onlineMemberCount: 0, offlineMemberCount: 0 }) },
       routeStream: (call: ServerDuplexStream<RouteBatch, RouteBatchReply>) => {
         call.on('data', ({ items }: RouteBatch) => {
-          call.write({ items: items.map(({ correlation }): RouteReply => ({ correlation, reply: { $case: 'private', value: { ...this.#answer(), deliveryStatus: 1 } } })) })
+          call.write({ items: items.map(({ correlation, message }): RouteReply => ({ correlation, reply: { $case: 'private', value: { ...this.#answer(message?.value.msgId ?? ''), deliveryStatus: 1 } } })) })
         })
         call.on('end', () => { call.end() })
         call.on('error', () => {})
@@ -85,7 +104,7 @@ export class Services {
         const from = Number(request.cursor === '' ? 0 : request.cursor)
         const to = Math.min(this.members, from + request.limit)
         done(null, {
-          members: Array.from({ length: to - from }, (_, i) => ({ userId: `u${from + i}`, groupId: request.groupId })),
+          members: Array.from({ length: to - from }, (_, i) => ({ userId: `u${(this.#first(request.groupId) + from + i) % this.users}`, groupId: request.groupId })),
           nextCursor: to < this.members ? String(to) : '',
           totalCount: this.members,
           hasMore: to < this.members,
@@ -94,7 +113,8 @@ export class Services {
         })
       },
       validateGroupMembership: ({ request }, done) => {
-        done(null, { isMember: Number(request.userId.slice(1)) < this.members, member: undefined, errorCode: 0, errorMessage: '' })
+        const place = Number(request.userId.slice(1)) - this.#first(request.groupId)
+        done(null, { isMember: (place < 0 ? place + this.users : place) < this.members, member: undefined, errorCode: 0, errorMessage: '' })
       }
     }
   }

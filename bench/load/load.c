@@ -5,7 +5,7 @@
  * so that spaces, quotes and line breaks may stand in them. What a server says beyond WebSocket is told by texts to look
  * for, so that one program can load servers of different protocols and check what all of them deliver.
  *
- *   target HOST PORT            where to connect (IPv4)
+ *   target HOST PORT...         where to connect (IPv4), in turn
  *   sources ADDRESS...          loopback addresses to connect from, in turn: each has 28,000 ports
  *   request TEXT                the HTTP request; {n} is the number of the connection, {token} its line of the tokens
  *   tokens FILE                 one token a line
@@ -17,6 +17,8 @@
  *   ack TEXT REPLY UNTIL        data frames are answered: {id} is what stands between TEXT and the character UNTIL
  *   send TEXT                   what `loop` and `rate` send; {n}, {s}: a sequence number of the connection, {t}: monotonic microseconds
  *   reply TEXT                  a frame with this in it answers a message; the number that follows is its {s}
+ *   answered FILE               replies are noted there, {s}-{n} a line; without FILE the notes are closed
+ *   returning AT_ONCE           connections that are lost come back, so many at a time; 0: they stay away
  *
  *   open COUNT AT_ONCE          until so many are up: {"up","failed","ms"}
  *   close COUNT                 closes the youngest of them
@@ -26,7 +28,9 @@
  *   await FRAMES MS             until so many data frames came since `reset`
  *   deaf COUNT                  the first so many are not read any more; 0: all are read again
  *   reset                       forgets what was counted
- *   stats                       {"data","gaps","repeats","sent","replies","pings","closed","bytes","cpuUs",latencies in us}
+ *   stats                       {"data","gaps","repeats","sent","replies","abandoned","pings","pinged","closed","returnMs","bytes","cpuUs",latencies in us}
+ *                               abandoned: messages without a reply of connections that were lost; pinged: connections that were, since
+ *                               `reset`; returnMs: from the first connection that was lost to the last that came back
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -47,18 +51,23 @@
 #define MAX_CONNECTIONS 20000
 #define MAX_HELLOS 8
 #define MAX_SOURCES 64
+#define MAX_TARGETS 8
 #define MAX_TEXT 8192
 /* Messages of a connection whose time of sending is kept. */
 #define IN_FLIGHT 64
 #define READ_BYTES 262144
 #define EVENTS 1024
 #define BUCKETS 4096
+/* How long connections may take to come up, all together. */
+#define OPEN_US 240000000
 
 typedef struct {
   int fd;
   int number;
   uint8_t state; /* 0 connecting, 1 upgrading, 2 greeting, 3 up */
   uint8_t deaf;
+  uint8_t lost; /* and to come back */
+  uint8_t pinged;
   uint8_t awaiting; /* replies, as far as they fit */
   uint32_t got;     /* bytes of a frame that is not whole */
   uint32_t room;
@@ -73,8 +82,8 @@ typedef struct {
 static Connection *connections[MAX_CONNECTIONS];
 static int slots, up, pending, failedOpens, nextNumber;
 static int epoll;
-static struct sockaddr_in target, sources[MAX_SOURCES];
-static int sourceCount;
+static struct sockaddr_in targets[MAX_TARGETS], sources[MAX_SOURCES];
+static int targetCount, sourceCount;
 static char *request, *ready, *echoText, *echoReply, *dataText, *stampText, *ackText, *ackReply, *sendText, *replyText;
 static char *hellos[MAX_HELLOS];
 static char ackUntil = '"';
@@ -83,10 +92,13 @@ static char **tokens;
 static int tokenCount;
 static uint8_t buffer[READ_BYTES + 16];
 
-static struct { uint64_t data, gaps, repeats, sent, replies, pings, closed, bytes; } counts;
+static struct { uint64_t data, gaps, repeats, sent, replies, abandoned, pings, closed, bytes; } counts;
 static uint64_t latencies[BUCKETS], latencyCount, latencyMax;
 static int churning, churnLeft, handshakes;
 static int loopInFlight;
+static int returning, lost;
+static uint64_t lostAt, returnedAt;
+static FILE *answered;
 
 static uint64_t nowUs(void) {
   struct timespec t;
@@ -166,6 +178,9 @@ static void ended(Connection *c) {
   close(c->fd);
   c->fd = -1;
   if (c->state == 3) { up--; if (!churning) counts.closed++; } else { pending--; failedOpens++; }
+  counts.abandoned += c->awaiting;
+  c->awaiting = 0;
+  if (returning) { c->lost = 1; lost++; if (!lostAt) lostAt = nowUs(); }
   free(c->rest);
   free(c->unsent);
   c->rest = c->unsent = NULL;
@@ -229,16 +244,18 @@ static void isUp(Connection *c) {
   pending--;
   up++;
   handshakes++;
+  returnedAt = nowUs();
 }
 
 static void onText(Connection *c, const char *payload, uint32_t length) {
-  if (echoText && length == strlen(echoText) && !memcmp(payload, echoText, length)) { putText(c, echoReply, NULL, 0); counts.pings++; return; }
+  if (echoText && length == strlen(echoText) && !memcmp(payload, echoText, length)) { putText(c, echoReply, NULL, 0); counts.pings++; c->pinged = 1; return; }
   if (c->state == 2 && ready && memmem(payload, length, ready, strlen(ready))) { isUp(c); return; }
   if (replyText) {
     int64_t sequence = numberAfter(payload, length, replyText);
     if (sequence >= 0) {
       counts.replies++;
       if (c->awaiting) c->awaiting--;
+      if (answered) fprintf(answered, "%lld-%d\n", (long long)sequence, c->number);
       tookUs((uint32_t)nowUs() - c->sentAt[sequence % IN_FLIGHT]);
       if (loopInFlight) sendNext(c);
       return;
@@ -272,7 +289,7 @@ static uint32_t onFrames(Connection *c, uint8_t *bytes, uint32_t length) {
     else if (size == 127) { if (length - at < 10) break; size = 0; for (int i = 2; i < 10; i++) size = size << 8 | head[i]; header = 10; }
     if (length - at - header < size) break;
     int opcode = head[0] & 15;
-    if (opcode == 9) { counts.pings++; putFrame(c, 10, (char *)head + header, size > 125 ? 125 : size); }
+    if (opcode == 9) { counts.pings++; c->pinged = 1; putFrame(c, 10, (char *)head + header, size > 125 ? 125 : size); }
     else if (opcode == 8) { ended(c); return length; }
     else if (opcode < 3) {
       char *payload = (char *)head + header;
@@ -350,6 +367,8 @@ static void onEvent(Connection *c, uint32_t events) {
       if (!c->unsentLength) { free(c->unsent); c->unsent = NULL; interest(c); }
     }
   }
+  /* What waits there is not read even now. */
+  if (c->deaf) { if (events & (EPOLLHUP | EPOLLERR)) ended(c); return; }
   if (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) {
     ssize_t n = recv(c->fd, buffer, READ_BYTES, 0);
     if (n == 0 || (n < 0 && errno != EAGAIN)) { ended(c); return; }
@@ -357,10 +376,27 @@ static void onEvent(Connection *c, uint32_t events) {
   }
 }
 
-static void turn(int timeoutMs) {
-  static struct epoll_event events[EVENTS];
-  int n = epoll_wait(epoll, events, EVENTS, timeoutMs);
-  for (int i = 0; i < n; i++) if (events[i].data.ptr) onEvent(events[i].data.ptr, events[i].events);
+static void connectTo(Connection *c, int number) {
+  /* Its messages are numbered on, where it comes back. */
+  uint32_t sequence = c->sequence;
+  memset(c, 0, sizeof *c);
+  c->sequence = sequence;
+  c->lastData = -1;
+  c->number = number;
+  c->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+  if (c->fd < 0) die("socket");
+  int on = 1;
+  setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  if (sourceCount) {
+    setsockopt(c->fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
+    if (bind(c->fd, (struct sockaddr *)&sources[nextNumber % sourceCount], sizeof *sources) < 0) die("bind");
+  }
+  struct sockaddr_in *target = &targets[nextNumber % targetCount];
+  nextNumber++;
+  pending++;
+  struct epoll_event event = { .events = EPOLLOUT, .data.ptr = c };
+  epoll_ctl(epoll, EPOLL_CTL_ADD, c->fd, &event);
+  if (connect(c->fd, (struct sockaddr *)target, sizeof *target) < 0 && errno != EINPROGRESS) ended(c);
 }
 
 static void begin(void) {
@@ -368,23 +404,19 @@ static void begin(void) {
   while (slot < slots && connections[slot]->fd >= 0) slot++;
   if (slot == MAX_CONNECTIONS) return;
   if (slot == slots) connections[slots++] = calloc(1, sizeof(Connection));
-  Connection *c = connections[slot];
-  memset(c, 0, sizeof *c);
-  c->lastData = -1;
-  c->number = churning ? nextNumber : slot;
-  c->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
-  if (c->fd < 0) die("socket");
-  int on = 1;
-  setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-  if (sourceCount) {
-    setsockopt(c->fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
-    if (bind(c->fd, (struct sockaddr *)&sources[nextNumber % sourceCount], sizeof target) < 0) die("bind");
+  connectTo(connections[slot], churning ? nextNumber : slot);
+}
+
+static void turn(int timeoutMs) {
+  static struct epoll_event events[EVENTS];
+  int n = epoll_wait(epoll, events, EVENTS, timeoutMs);
+  for (int i = 0; i < n; i++) if (events[i].data.ptr) onEvent(events[i].data.ptr, events[i].events);
+  for (int i = 0; i < slots && lost && pending < returning; i++) {
+    Connection *c = connections[i];
+    if (!c->lost) continue;
+    lost--;
+    connectTo(c, c->number);
   }
-  nextNumber++;
-  pending++;
-  struct epoll_event event = { .events = EPOLLOUT, .data.ptr = c };
-  epoll_ctl(epoll, EPOLL_CTL_ADD, c->fd, &event);
-  if (connect(c->fd, (struct sockaddr *)&target, sizeof target) < 0 && errno != EINPROGRESS) ended(c);
 }
 
 static void openAll(int count, int atOnce) {
@@ -393,7 +425,7 @@ static void openAll(int count, int atOnce) {
   while (up < count && failedOpens - failedBefore < count) {
     while (pending < atOnce && up + pending < count) begin();
     turn(100);
-    if (nowUs() - started > 120000000) break;
+    if (nowUs() - started > OPEN_US) break;
   }
   printf("{\"up\":%d,\"failed\":%d,\"ms\":%.1f}\n", up, failedOpens - failedBefore, (nowUs() - started) / 1000.0);
 }
@@ -412,7 +444,7 @@ static void churn(int count, int atOnce) {
       /* As a client that goes away: the server has to clean up by itself. */
       ended(connections[i]);
     }
-    if (nowUs() - started > 120000000) break;
+    if (nowUs() - started > OPEN_US) break;
   }
   churning = 0;
   printf("{\"handshakes\":%d,\"failed\":%d,\"ms\":%.1f}\n", handshakes, failedOpens - failedBefore, (nowUs() - started) / 1000.0);
@@ -440,7 +472,7 @@ static void closedLoop(int inFlight, int ms) {
   while (nowUs() < end) turn(10);
   loopInFlight = 0;
   uint64_t stopped = nowUs();
-  while (counts.replies < counts.sent && nowUs() - stopped < 5000000) turn(10);
+  while (counts.replies + counts.abandoned < counts.sent && nowUs() - stopped < 5000000) turn(10);
   told((stopped - started) / 1000.0);
 }
 
@@ -458,7 +490,7 @@ static void openLoop(double perSecond, int ms) {
     turn(1);
   }
   uint64_t stopped = nowUs();
-  while (counts.replies < counts.sent && nowUs() - stopped < 5000000) turn(10);
+  while (counts.replies + counts.abandoned < counts.sent && nowUs() - stopped < 5000000) turn(10);
   told((stopped - started) / 1000.0);
 }
 
@@ -472,16 +504,23 @@ static void stats(void) {
   struct rusage usage;
   getrusage(RUSAGE_SELF, &usage);
   uint64_t cpu = (uint64_t)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000000 + usage.ru_utime.tv_usec + usage.ru_stime.tv_usec;
-  printf("{\"up\":%d,\"data\":%llu,\"gaps\":%llu,\"repeats\":%llu,\"sent\":%llu,\"replies\":%llu,\"pings\":%llu,\"closed\":%llu,\"bytes\":%llu,\"cpuUs\":%llu,\"p50Us\":%llu,\"p99Us\":%llu,\"p999Us\":%llu,\"maxUs\":%llu}\n",
-    up, (unsigned long long)counts.data, (unsigned long long)counts.gaps, (unsigned long long)counts.repeats, (unsigned long long)counts.sent, (unsigned long long)counts.replies, (unsigned long long)counts.pings,
-    (unsigned long long)counts.closed, (unsigned long long)counts.bytes, (unsigned long long)cpu, (unsigned long long)percentile(0.5), (unsigned long long)percentile(0.99), (unsigned long long)percentile(0.999), (unsigned long long)latencyMax);
+  int pinged = 0;
+  for (int i = 0; i < slots; i++) if (connections[i]->fd >= 0 && connections[i]->pinged) pinged++;
+  const struct { const char *name; uint64_t value; } figures[] = {
+    { "up", up }, { "data", counts.data }, { "gaps", counts.gaps }, { "repeats", counts.repeats }, { "sent", counts.sent }, { "replies", counts.replies }, { "abandoned", counts.abandoned },
+    { "pings", counts.pings }, { "pinged", pinged }, { "closed", counts.closed }, { "returnMs", lostAt && returnedAt > lostAt ? (returnedAt - lostAt) / 1000 : 0 }, { "bytes", counts.bytes }, { "cpuUs", cpu },
+    { "p50Us", percentile(0.5) }, { "p99Us", percentile(0.99) }, { "p999Us", percentile(0.999) }, { "maxUs", latencyMax }
+  };
+  for (size_t i = 0; i < sizeof figures / sizeof *figures; i++) printf("%c\"%s\":%llu", i ? ',' : '{', figures[i].name, (unsigned long long)figures[i].value);
+  printf("}\n");
 }
 
 static void reset(void) {
   memset(&counts, 0, sizeof counts);
   memset(latencies, 0, sizeof latencies);
   latencyCount = latencyMax = 0;
-  for (int i = 0; i < slots; i++) connections[i]->awaiting = 0;
+  lostAt = returnedAt = 0;
+  for (int i = 0; i < slots; i++) connections[i]->awaiting = connections[i]->pinged = 0;
   printf("{}\n");
 }
 
@@ -525,7 +564,14 @@ static void command(char *line) {
   else if (is(word, "stats")) stats();
   else if (is(word, "reset")) reset();
   else {
-    if (is(word, "target")) { target.sin_family = AF_INET; target.sin_port = htons(y); inet_pton(AF_INET, a, &target.sin_addr); }
+    if (is(word, "target")) {
+      targetCount = 0;
+      for (char *port = b; port && targetCount < MAX_TARGETS; port = strtok(NULL, " \n")) {
+        targets[targetCount].sin_family = AF_INET;
+        targets[targetCount].sin_port = htons(atoi(port));
+        inet_pton(AF_INET, a, &targets[targetCount++].sin_addr);
+      }
+    }
     else if (is(word, "sources")) {
       sourceCount = 0;
       for (char *address = a; address && sourceCount < MAX_SOURCES; address = sourceCount == 1 ? b : strtok(NULL, " \n")) {
@@ -543,6 +589,12 @@ static void command(char *line) {
     else if (is(word, "ack")) { ackText = decoded(a); ackReply = decoded(b); third = decoded(strtok(NULL, " \n")); if (third) ackUntil = *third; }
     else if (is(word, "send")) sendText = decoded(a);
     else if (is(word, "reply")) replyText = decoded(a);
+    else if (is(word, "returning")) returning = x;
+    else if (is(word, "answered")) {
+      if (answered) fclose(answered);
+      answered = a ? fopen(a, "w") : NULL;
+      if (a && !answered) die(a);
+    }
     else { fprintf(stderr, "load: no command %s\n", word); exit(2); }
     printf("{}\n");
   }
@@ -579,9 +631,7 @@ int main(void) {
         command(line);
       }
     } else {
-      static struct epoll_event events[EVENTS];
-      int ready = epoll_wait(epoll, events, EVENTS, 1000);
-      for (int i = 0; i < ready; i++) if (events[i].data.ptr) onEvent(events[i].data.ptr, events[i].events);
+      turn(1000);
     }
   }
 }

@@ -26,6 +26,8 @@ export function control (port: number, commands: Commands): void {
       writeFileSync(path, JSON.stringify(profile))
       profiler.disconnect()
     },
+    /** What all messages from now on have in them, bytes. */
+    content: (bytes) => { content = 'x'.repeat(Number(bytes)) },
     gc: () => {
       global.gc?.()
       global.gc?.()
@@ -52,12 +54,22 @@ export function userOf (authorization: string | undefined): string | undefined {
   }
 }
 
+export const CONTENT = 'x'.repeat(200)
+export const PING_INTERVAL_MS = 30_000
+let content = CONTENT
+
 /** A group message as a client of the gateway gets it; its time is monotonic, in microseconds. */
 export function groupMessage (n: number): object {
   return {
-    type: 'message', msg_id: `m${n}`, sender: 'u0', recipient: 'group', content: CONTENT, message_type: 'text', timestamp: Number(process.hrtime.bigint() / 1000n), sequence_number: n, ack_required: false
+    type: 'message', msg_id: `m${n}`, sender: 'u0', recipient: 'group', content, message_type: 'text', timestamp: monotonicUs(), sequence_number: n, ack_required: false
   }
 }
 
-export const CONTENT = 'x'.repeat(200)
-export const PING_INTERVAL_MS = 30_000
+/** The same as the gateway gets it. */
+export function groupRecord (groupId: string, n: number): string {
+  return JSON.stringify({ group_id: groupId, msg_id: `m${n}`, sender_id: 'u0', content, message_type: 'text', sequence_number: n, timestamp: monotonicUs() })
+}
+
+function monotonicUs (): number {
+  return Number(process.hrtime.bigint() / 1000n)
+}

@@ -1,4 +1,4 @@
-/** This gateway: a whole node, with the bus in the process, IM and User Service at the address of the first argument, and the registry in etcd where the third one names it. */
+/** This gateway: a whole node, with the bus in the process, IM and User Service at the address of the first argument, named by the third one, and the registry in etcd where the fourth one names it. */
 import type { AddressInfo } from 'node:net'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { setImmediate } from 'node:timers/promises'
@@ -10,11 +10,11 @@ import { MemoryKv } from '../../src/embedded/memory-kv.ts'
 import { MemoryStore } from '../../src/embedded/memory-store.ts'
 import { systemClock as clock } from '../../src/embedded/system-clock.ts'
 import { SECRET } from '../lib/tokens.ts'
-import { CONTENT, control } from './control.ts'
+import { control, groupRecord } from './control.ts'
 
-const [, , services = '', bearer = '', etcd = ''] = process.argv
+const [, , services = '', bearer = '', node = '', etcd = ''] = process.argv
 const config = loadConfig({
-  GATEWAY_NODE_ID: 'bench',
+  GATEWAY_NODE_ID: node,
   WS_HOST: '127.0.0.1',
   WS_PORT: '0',
   GRPC_PORT: '0',
@@ -33,9 +33,6 @@ const config = loadConfig({
   MAX_CONNECTIONS: '19000'
 }, { requireServices: false })
 const logger = pino({ level: 'warn' }, pino.destination(2))
-/** Records that nobody has read yet: the bus refuses to hold more than 10,000 of a partition. */
-const MAX_AHEAD = 1_000
-const ELSEWHERE = Array.from({ length: 1_000 }, (_, n) => ({ groupId: `elsewhere-${n}`, value: record(`elsewhere-${n}`, 1) }))
 const broker = new MemoryBroker({ clock, logger })
 const bus = broker.consumer()
 const start = bus.start.bind(bus)
@@ -46,19 +43,23 @@ bus.start = (handler) => start((record) => {
 })
 const app = await build(config, { ...(etcd === '' && { kv: new MemoryKv({ clock, store: new MemoryStore({ clock }) }) }), bus, sharedCache: null, logger })
 await app.listen({ host: config.ws.host, port: config.ws.port })
+const FOREIGN_GROUPS = 1_000
+/** Records that nobody has read yet: the bus refuses to hold more than 10,000 of a partition. */
+const MAX_AHEAD = 1_000
 const delays = monitorEventLoopDelay({ resolution: 1 })
 
-const sent = new Map<string, number>()
+let sent = 0
 control((app.server.address() as AddressInfo).port, {
   grpcPort: () => app.pushServer.port,
-  broadcast: async (count, groupId = 'group') => { for (let i = 0; i < Number(count); i++) await produce(groupId) },
+  broadcast: async (count, groupId = 'group') => { for (let i = 0; i < Number(count); i++) await broker.produce('group_msg', groupId, groupRecord(groupId, ++sent)) },
   /** Records of groups that nobody is in; answers once all of them were read. */
   foreign: async (count) => {
+    const records = Array.from({ length: FOREIGN_GROUPS }, (_, n) => [`elsewhere-${n}`, groupRecord(`elsewhere-${n}`, 1)] as const)
     const before = read
-    for (let i = 1; i <= Number(count); i++) {
-      const { groupId, value } = ELSEWHERE[i % ELSEWHERE.length] as typeof ELSEWHERE[number]
-      await broker.produce('group_msg', groupId, value)
+    for (let i = 0; i < Number(count); i++) {
       if (i % MAX_AHEAD === 0) await untilRead(before + i)
+      const [groupId, value] = records[i % FOREIGN_GROUPS] as typeof records[number]
+      await broker.produce('group_msg', groupId, value)
     }
     await untilRead(before + Number(count))
   },
@@ -74,16 +75,4 @@ async function untilRead (count: number): Promise<void> {
     if (read >= count) return
     await setImmediate()
   }
-}
-
-async function produce (groupId: string): Promise<void> {
-  const n = (sent.get(groupId) ?? 0) + 1
-  sent.set(groupId, n)
-  await broker.produce('group_msg', groupId, record(groupId, n))
-}
-
-function record (groupId: string, n: number): string {
-  return JSON.stringify({
-    group_id: groupId, msg_id: `m${n}`, sender_id: 'u0', content: CONTENT, message_type: 'text', sequence_number: n, timestamp: Number(process.hrtime.bigint() / 1000n)
-  })
 }

@@ -16,7 +16,7 @@ export const S1: Scenario = {
   peers: [GATEWAY, 'ws', '@fastify/websocket', 'Socket.IO', 'Centrifugo', 'coder/websocket', 'C'],
   without: { 'socket.write': 'it is `ws` but for broadcasts' },
   repeats: 5,
-  etcd: true,
+  real: ['etcd'],
   async measure ({ server, load }) {
     const base = await server.residentBytes() / MEGABYTE
     await load.open(FROM)

@@ -39,7 +39,8 @@ export const S7: Scenario = {
   }
 }
 
-async function perPush ({ server, load }: Stage, warmUp: number, count: number, push: (count: number) => Promise<number>): Promise<number> {
+/** CPU of the server for each push, microseconds. Throws where one was not acknowledged. */
+export async function perPush ({ server, load }: Stage, warmUp: number, count: number, push: (count: number) => Promise<number>): Promise<number> {
   if (warmUp > 0) await push(warmUp)
   await load.reset()
   const before = server.cpuUs
