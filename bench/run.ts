@@ -69,7 +69,7 @@ async function measure (scenario: Scenario, run: Run): Promise<Report> {
       process.stdout.write(`${Object.entries(figures).map(([name, value]) => `${name} ${value.toFixed(2)} ${scenario.units[name] ?? ''}`).join(', ')}\n`)
     }
   }
-  const report = reportOf(scenario, new Map([...measured].map(([name, all]) => [name, spreads(all)])), run)
+  const report = reportOf(scenario, new Map([...measured].map(([name, all]) => [name, spreads(all)])), { ...run, nodeFlags: scenario.nodeFlags ?? run.nodeFlags })
   writeReport(report)
   process.stdout.write(tableText(report))
   return report

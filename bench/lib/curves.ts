@@ -1,13 +1,12 @@
 /** What the gateway's costs are followed over: the same measurement at several sizes, each on a gateway of its own. */
-import { setTimeout as sleep } from 'node:timers/promises'
 import { deliveries } from '../scenarios/S3.ts'
 import { perPush } from '../scenarios/S7.ts'
 import { pushAll } from './callers.ts'
+import { MEMORY_FLAGS } from './peers.ts'
 import type { Scenario } from './scenario.ts'
-import type { MeasuredServer } from './server.ts'
 import type { Stage } from './world.ts'
 
-export interface Curve extends Pick<Scenario, 'acks' | 'real'> {
+export interface Curve extends Pick<Scenario, 'acks' | 'real' | 'nodeFlags'> {
   readonly id: string
   readonly title: string
   readonly unit: string
@@ -23,7 +22,6 @@ const KILOBYTE = 1024
 const CONNECTIONS = [1_000, 3_000, 8_000, 18_000]
 const WARM_UP_HANDSHAKES = 6_000
 const AT_ONCE = 50
-const SETTLE_MS = 1_000
 
 /** Users of all groups, and members of each: few enough that MEMBERSHIP_CACHE_BYTES holds all groups. */
 const USERS = 200
@@ -54,11 +52,12 @@ export const CURVES: readonly Curve[] = [
     // What handshakes before have left behind is used first: b is the cost of a connection, as in S1.
     of: 'whole',
     real: ['etcd'],
+    nodeFlags: MEMORY_FLAGS,
     async measure ({ server, load }, size) {
       await load.churn(WARM_UP_HANDSHAKES, AT_ONCE)
-      const before = await settledBytes(server)
+      const before = await server.residentBytes()
       await load.open(size)
-      return (await settledBytes(server) - before) / KILOBYTE
+      return (await server.residentBytes() - before) / KILOBYTE
     }
   },
   {
@@ -142,13 +141,6 @@ export const CURVES: readonly Curve[] = [
 ]
 
 /** Once what ended has been cleaned up everywhere, and what was collected has gone back to the kernel. */
-async function settledBytes (server: MeasuredServer): Promise<number> {
-  await sleep(SETTLE_MS)
-  await server.ask('gc')
-  await sleep(SETTLE_MS)
-  return await server.residentBytes()
-}
-
 /** What it costs the server to be told to send, which is the bench's own doing. */
 async function commandUs ({ server }: Stage): Promise<number> {
   const before = server.cpuUs

@@ -21,6 +21,7 @@ export interface Surroundings {
 export interface NodeSurroundings extends Surroundings {
   /** A name that no node before has had. */
   readonly node: string
+  readonly nodeFlags: readonly string[]
 }
 
 export interface Peer {
@@ -29,8 +30,10 @@ export interface Peer {
   start (surroundings: NodeSurroundings): Promise<MeasuredServer>
 }
 
-/** One set of flags for every row that runs on Node. */
+/** One set of flags for every row that runs on Node, of a scenario that names no other. */
 export const NODE_FLAGS = ['--expose-gc'] as const
+/** Where memory is measured: what a new space happened to grow to, and what was left between live objects, is nobody's connection. */
+export const MEMORY_FLAGS = [...NODE_FLAGS, '--max-semi-space-size=1', '--compact-on-every-full-gc'] as const
 /** The gateway at the top, the floor at the end. */
 export const GATEWAY = 'im-gateway'
 export const FLOOR = 'C'
@@ -46,18 +49,18 @@ const FRAMES: Protocol = {
   reply: '"type":"ack","msg_id":'
 }
 
-async function node (script: string, ...args: string[]): Promise<Server> {
-  return await Server.start(process.execPath, [...NODE_FLAGS, join(import.meta.dirname, `../peers/${script}.js`), ...args])
+async function node (script: string, nodeFlags: readonly string[], ...args: string[]): Promise<Server> {
+  return await Server.start(process.execPath, [...nodeFlags, join(import.meta.dirname, `../peers/${script}.js`), ...args])
 }
 
 export const PEERS: readonly Peer[] = [
   {
     name: GATEWAY,
     protocol: { ...FRAMES, ready: '"type":"welcome"', ack: ['"msg_id":"', '{"type":"ack","msg_id":"{id}"}', '"'] },
-    start: ({ services, bearer, node: name, real: { etcd = '' } }) => node('gateway', services, bearer, name, etcd)
+    start: ({ nodeFlags, services, bearer, node: name, real: { etcd = '' } }) => node('gateway', nodeFlags, services, bearer, name, etcd)
   },
-  { name: 'ws', protocol: FRAMES, start: ({ services }) => node('ws', services) },
-  { name: '@fastify/websocket', protocol: FRAMES, start: ({ services }) => node('fastify-websocket', services) },
+  { name: 'ws', protocol: FRAMES, start: ({ nodeFlags, services }) => node('ws', nodeFlags, services) },
+  { name: '@fastify/websocket', protocol: FRAMES, start: ({ nodeFlags, services }) => node('fastify-websocket', nodeFlags, services) },
   {
     name: 'Socket.IO',
     protocol: {
@@ -72,7 +75,7 @@ export const PEERS: readonly Peer[] = [
       send: `42["send",{"msg_id":"{s}-{n}",${MESSAGE}}]`,
       reply: '"type":"ack","msg_id":'
     },
-    start: ({ services }) => node('socket-io', services)
+    start: ({ nodeFlags, services }) => node('socket-io', nodeFlags, services)
   },
   {
     name: 'Centrifugo',
@@ -89,6 +92,6 @@ export const PEERS: readonly Peer[] = [
     start: ({ services }) => Centrifugo.start(services)
   },
   { name: 'coder/websocket', protocol: FRAMES, start: () => Server.start(goPeer(), [], { BENCH_SECRET: SECRET }) },
-  { name: 'socket.write', protocol: FRAMES, start: ({ services }) => node('ws', services, 'loop') },
+  { name: 'socket.write', protocol: FRAMES, start: ({ nodeFlags, services }) => node('ws', nodeFlags, services, 'loop') },
   { name: FLOOR, protocol: FRAMES, start: () => Server.start(compiled('bench/peers/floor.c', 'floor'), []) }
 ]

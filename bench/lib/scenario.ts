@@ -25,6 +25,8 @@ export interface Scenario {
   readonly repeats: number
   /** Real services that the gateway uses: with etcd, for one, the keys of its registry are not in its own memory. */
   readonly real?: readonly ServiceName[]
+  /** Of all rows that run on Node. Default: `NODE_FLAGS`. */
+  readonly nodeFlags?: readonly string[]
   /** Instead of how its peers are started otherwise. */
   readonly start?: Peer['start']
   /** Whether clients acknowledge what they get. */

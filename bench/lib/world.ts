@@ -1,7 +1,7 @@
 /** What stands around a server that is measured, on the core of the load: services, tokens, clients. */
 import { randomBytes } from 'node:crypto'
 import { Load, sourcesOf } from './load.ts'
-import type { Peer, Surroundings } from './peers.ts'
+import { NODE_FLAGS, type Peer, type Surroundings } from './peers.ts'
 import { RealServices } from './real-services.ts'
 import type { Scenario } from './scenario.ts'
 import type { MeasuredServer } from './server.ts'
@@ -37,12 +37,12 @@ export class World {
   }
 
   /** Starts a server and clients that are not connected yet, and ends both. */
-  async with<T> (peer: Peer, { acks = false, real = [], start = peer.start }: Pick<Scenario, 'acks' | 'real' | 'start'>, use: (stage: Stage) => Promise<T>): Promise<T> {
+  async with<T> (peer: Peer, { acks = false, real = [], nodeFlags = NODE_FLAGS, start = peer.start }: Pick<Scenario, 'acks' | 'real' | 'nodeFlags' | 'start'>, use: (stage: Stage) => Promise<T>): Promise<T> {
     const [servers, loads]: [MeasuredServer[], Load[]] = [[], []]
     const around = { services: this.services.address, bearer: this.#bearer, real: Object.fromEntries(real.map((name) => [name, this.#real.address(name)])) }
     const anotherServer = async (): Promise<MeasuredServer> => {
       // The name of a node that was killed is taken for a while.
-      const server = await start({ ...around, node: `bench-${++this.#nodes}` })
+      const server = await start({ ...around, nodeFlags, node: `bench-${++this.#nodes}` })
       servers.push(server)
       return server
     }

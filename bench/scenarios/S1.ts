@@ -1,6 +1,6 @@
 /** Memory of an idle connection that is authenticated and registered, and of the server before the first one (base). */
 import { slabBytes } from '../lib/machine.ts'
-import { GATEWAY } from '../lib/peers.ts'
+import { GATEWAY, MEMORY_FLAGS } from '../lib/peers.ts'
 import { medianOf, type Scenario } from '../lib/scenario.ts'
 
 const FROM = 3_000
@@ -17,6 +17,7 @@ export const S1: Scenario = {
   without: { 'socket.write': 'it is `ws` but for broadcasts' },
   repeats: 5,
   real: ['etcd'],
+  nodeFlags: MEMORY_FLAGS,
   async measure ({ server, load }) {
     const base = await server.residentBytes() / MEGABYTE
     await load.open(FROM)
