@@ -3,7 +3,7 @@ import { monitorEventLoopDelay } from 'node:perf_hooks'
 import fp from 'fastify-plugin'
 import type { Clock, Dependency } from '../src/ports.ts'
 import { HealthBoard } from '../src/health.ts'
-import { Overload, type OverloadOptions, type ProcessSample } from '../src/overload.ts'
+import { DELAY_RESOLUTION_MS, Overload, type OverloadOptions, type ProcessSample } from '../src/overload.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -21,8 +21,6 @@ export interface HealthOptions extends Omit<OverloadOptions, 'meter' | 'sample'>
 
 /** Often enough to shed load within a second, seldom enough to cost nothing. */
 const SAMPLE_INTERVAL_MS = 500
-/** Each look at the loop's delay wakes the process: at the 10 ms of the usual plugins that is a hundredth of a core. */
-const DELAY_RESOLUTION_MS = 100
 
 export default fp<HealthOptions>(async function health (fastify, options) {
   let { sample } = options

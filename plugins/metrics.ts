@@ -3,6 +3,7 @@ import fp from 'fastify-plugin'
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client'
 import { COUNTERS, GAUGES, HISTOGRAMS, PRIMARY_METRICS, type CounterName, type GaugeName, type HistogramName, type MetricRow } from '../src/metrics.ts'
 import { MetricStore, type Sample } from '../src/metric-store.ts'
+import { DELAY_RESOLUTION_MS } from '../src/overload.ts'
 import type { Meter } from '../src/ports.ts'
 import type { MetricFamily } from '../src/workers/merge.ts'
 
@@ -29,8 +30,6 @@ export interface MetricsOptions {
 }
 
 const PREFIX = 'im_gateway_'
-/** As in the health plugin: each look wakes the process. */
-const DELAY_RESOLUTION_MS = 100
 
 export default fp<MetricsOptions>(async function metrics (fastify, options) {
   const registry = new Registry()

@@ -5,6 +5,9 @@
 import { KERNEL_CONNECTION_BYTES } from './capacity.ts'
 import type { Meter } from './ports.ts'
 
+/** How often the event loop is looked at: each look wakes the process, at the 10 ms of the usual plugins for a hundredth of a core. */
+export const DELAY_RESOLUTION_MS = 100
+
 export type OverloadReason = 'connections' | 'delay' | 'memory'
 
 /** What the process says of itself, as of its last sample. */

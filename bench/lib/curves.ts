@@ -140,7 +140,6 @@ export const CURVES: readonly Curve[] = [
   }
 ]
 
-/** Once what ended has been cleaned up everywhere, and what was collected has gone back to the kernel. */
 /** What it costs the server to be told to send, which is the bench's own doing. */
 async function commandUs ({ server }: Stage): Promise<number> {
   const before = server.cpuUs

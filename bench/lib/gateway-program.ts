@@ -7,10 +7,10 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import kafkajs, { type Producer } from 'kafkajs'
 import { freePort } from '../../test/helpers/free-port.ts'
 import { groupRecord } from '../peers/control.ts'
+import { gatewayEnvironment } from './gateway-environment.ts'
 import { BOTH_CORES, cpuUs, pinned, residentBytes } from './machine.ts'
 import type { NodeSurroundings } from './peers.ts'
 import type { MeasuredServer } from './server.ts'
-import { SECRET } from './tokens.ts'
 
 const { Kafka, logLevel, Partitioners } = kafkajs
 
@@ -40,26 +40,15 @@ export class GatewayProgram implements MeasuredServer {
     const [program, args] = pinned(BOTH_CORES, process.execPath, [join(import.meta.dirname, '../../src/main.js')])
     const env = {
       ...process.env,
-      GATEWAY_NODE_ID: node,
+      ...gatewayEnvironment({ node, bearer, services }),
       WORKERS: String(workers),
       LOG_LEVEL: 'error',
-      WS_HOST: '127.0.0.1',
       WS_PORT: String(port),
-      GRPC_HOST: '127.0.0.1',
       GRPC_PORT: String(GRPC_PORT),
-      GRPC_AUTH_TOKEN: bearer,
       ADMIN_PORT: String(await freePort()),
-      AUTH_MODE: 'local',
-      JWT_SECRET: SECRET,
-      IM_SERVICE_ADDR: services,
-      USER_SERVICE_ADDR: services,
       ETCD_ENDPOINTS: etcd,
       KAFKA_BROKERS: kafka,
       REDIS_ADDR: redis,
-      HANDSHAKE_LIMITER: 'local',
-      MAX_PENDING_HANDSHAKES_PER_IP: '1000',
-      HANDSHAKES_PER_IP: '0',
-      HANDSHAKES_PER_USER: '0',
       // Six of them, their services and all clients share two cores.
       MAX_EVENT_LOOP_DELAY: '1m',
       ADMISSION_TIMEOUT: '20s',

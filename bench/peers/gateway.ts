@@ -9,26 +9,15 @@ import { MemoryBroker } from '../../src/embedded/memory-bus.ts'
 import { MemoryKv } from '../../src/embedded/memory-kv.ts'
 import { MemoryStore } from '../../src/embedded/memory-store.ts'
 import { systemClock as clock } from '../../src/embedded/system-clock.ts'
-import { SECRET } from '../lib/tokens.ts'
+import { gatewayEnvironment } from '../lib/gateway-environment.ts'
 import { control, groupRecord } from './control.ts'
 
 const [, , services = '', bearer = '', node = '', etcd = ''] = process.argv
 const config = loadConfig({
-  GATEWAY_NODE_ID: node,
-  WS_HOST: '127.0.0.1',
+  ...gatewayEnvironment({ node, bearer, services }),
   WS_PORT: '0',
   GRPC_PORT: '0',
-  GRPC_AUTH_TOKEN: bearer,
-  GRPC_HOST: '127.0.0.1',
-  AUTH_MODE: 'local',
-  JWT_SECRET: SECRET,
-  IM_SERVICE_ADDR: services,
-  USER_SERVICE_ADDR: services,
   ...(etcd !== '' && { ETCD_ENDPOINTS: etcd }),
-  HANDSHAKE_LIMITER: 'local',
-  MAX_PENDING_HANDSHAKES_PER_IP: '1000',
-  HANDSHAKES_PER_IP: '0',
-  HANDSHAKES_PER_USER: '0',
   MAX_MESSAGES_PER_SECOND: '100000',
   MAX_CONNECTIONS: '19000'
 }, { requireServices: false })

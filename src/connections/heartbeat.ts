@@ -1,8 +1,9 @@
 /**
  * One shared timer for all connections: pings, heartbeat time-outs and token expiry [GW-CON-8], [GW-CON-9]. Every tick
  * looks at one slice of the hub's list, so that each connection is looked at once a round (a second) and pings spread
- * evenly; a slice is as large as the loop can bear, for pings and pongs cost least where many go together. Time-outs are counted on a clock that advances by a bounded step a tick: a stall of our own loop is not held
- * against clients. It is coarse: good to a round, not better.
+ * evenly; a slice is as large as the loop can bear, for pings and pongs cost least where many go together. Time-outs are
+ * counted on a clock that advances by a bounded step a tick: a stall of our own loop is not held against clients. It is
+ * coarse: good to a round, not better.
  */
 import type { Clock, SocketDriver, Timer } from '../ports.ts'
 import type { CloseKind } from '../protocol/close-codes.ts'
