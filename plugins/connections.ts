@@ -71,7 +71,7 @@ export default fp<ConnectionsOptions>(async function connections (fastify, optio
   })
   sockets.bind({
     onFrame: (connection, data, isBinary) => { core.inbound.onFrame(connection, data, isBinary) },
-    onControl: (connection) => { core.inbound.onControl(connection) },
+    onControl: (connection) => core.inbound.onControl(connection),
     onDrained: (connection) => { core.sessions.onSocketDrained(connection) },
     onClosed: (connection, kind) => { core.sessions.onSocketClosed(connection, kind) }
   })
@@ -85,6 +85,7 @@ export default fp<ConnectionsOptions>(async function connections (fastify, optio
       maxBufferedChunks: MAX_BUFFERED_CHUNKS,
       closeTimeout: options.closeTimeoutMs,
       clientTracking: false,
+      autoPong: false,
       WebSocket: sockets.WebSocket,
       perMessageDeflate: false,
       handleProtocols: (protocols: Set<string>) => protocols.has(SUBPROTOCOL) ? SUBPROTOCOL : false

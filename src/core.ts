@@ -94,7 +94,7 @@ export function createCore (options: CoreOptions): Core {
     authenticator: options.authenticator,
     sender,
     tracker,
-    heartbeatNowMs: () => heartbeat.nowMs,
+    heartbeat,
     close
   })
   const sessions = new Sessions({

@@ -20,6 +20,7 @@ const ERROR_KINDS: Readonly<Record<string, CloseKind>> = {
   WS_ERR_INVALID_UTF8: 'invalidUtf8',
   WS_ERR_TOO_MANY_BUFFERED_PARTS: 'tooManyFragments'
 }
+const NO_EXTENSIONS = Object.freeze({})
 /** What `ws` says where no close frame came. */
 const ABNORMAL = 1006
 
@@ -28,7 +29,8 @@ type Raw = NetSocket & { [kConnection]?: Connection, _httpMessage?: ServerRespon
 /** Who is told what happens on a socket. */
 export interface SocketEvents {
   onFrame (connection: Connection, data: Buffer, isBinary: boolean): void
-  onControl (connection: Connection): void
+  /** A ping or a pong; whether a ping is to be answered. */
+  onControl (connection: Connection): boolean
   onDrained (connection: Connection): void
   /** Whatever code the client gave, it closed: the others of the table are ours to say. */
   onClosed (connection: Connection, kind: CloseKind): void
@@ -48,6 +50,8 @@ abstract class DeviceSocket extends WebSocket {
   declare readonly _socket: Raw | null
   /** Where listeners would be: an empty table takes 180 bytes. */
   _events: undefined
+  /** None is ever negotiated; one table for all. */
+  _extensions = NO_EXTENSIONS
   connection: Connection | undefined
   /** Its answer to the upgrade waits for the first frame, to leave in one write with it. */
   held = true
@@ -68,6 +72,9 @@ export function wsSockets (): WsSockets {
       switch (event) {
         case 'message': events.onFrame(connection, first as Buffer, second as boolean); break
         case 'ping':
+          // A client that does not read its pongs gets no more of them: they would pile up.
+          if (events.onControl(connection) && rawOf(socketOf(this))?.writableNeedDrain === false) this.pong(first)
+          break
         case 'pong': events.onControl(connection); break
         case 'close': events.onClosed(connection, first === ABNORMAL ? 'lost' : 'clientClosed'); break
         case 'error': this.#onError(connection, first as Error & { code?: string }); break

@@ -28,8 +28,8 @@ export class Connection {
   // session: messages that wait (before the welcome, or behind a full send window)
   inbox: SendFrame[] | null = null
   inboxBytes = 0
-  /** The socket is not read. */
-  paused = false
+  /** Since when the socket is not read, on the heartbeat clock; -1: it is read. */
+  pausedAtMs = -1
   /** Its turn in a drain has come: no new message is taken. */
   draining = false
   /** Malformed frames in a row. */
@@ -86,6 +86,8 @@ export class Connection {
     this.lastSeenMs = nowMs
     this.lastPingMs = nowMs
   }
+
+  get paused (): boolean { return this.pausedAtMs >= 0 }
 }
 
 /** The id that the registry and the logs know a connection by: the start id of the process, then the serial. */

@@ -1,9 +1,8 @@
 /**
- * One shared timer for all connections: pings, heartbeat time-outs and token expiry [GW-CON-8], [GW-CON-9]. Every tick
- * looks at one slice of the hub's list, so that each connection is looked at once a round (a second) and pings spread
- * evenly; a slice is as large as the loop can bear, for pings and pongs cost least where many go together. Time-outs are
- * counted on a clock that advances by a bounded step a tick: a stall of our own loop is not held against clients. It is
- * coarse: good to a round, not better.
+ * One shared timer for all connections: pings, heartbeat time-outs and token expiry [GW-CON-8], [GW-CON-9]. When each is
+ * to be looked at stands in a column of the hub: a tick reads the column and touches only the connections that are due.
+ * Time-outs are counted on a clock that advances by a bounded step a tick: a stall of our own loop is not held against
+ * clients. It is coarse: good to a second, not better.
  */
 import type { Clock, SocketDriver, Timer } from '../ports.ts'
 import type { CloseKind } from '../protocol/close-codes.ts'
@@ -11,8 +10,11 @@ import type { Connection } from './connection.ts'
 import type { Hub } from './hub.ts'
 
 const ROUND_MS = 1_000
-/** Connections that a tick looks at: 137 pings, or a millisecond or two, where they are 30 seconds apart. */
-const SLICE = 4_096
+/**
+ * So many connections add a tick to each second: a tick sends 137 pings then, a millisecond or two, where they are 30
+ * seconds apart. Not fewer: pings and pongs cost least where many go together.
+ */
+const CONNECTIONS_PER_TICK = 4_096
 /** A tick that comes later than so many times its wait was late by our own fault. */
 const MAX_STEPS = 2
 
@@ -31,12 +33,7 @@ export class Heartbeat {
   readonly #options: HeartbeatOptions
   #nowMs = 0
   #tickedAtMs = 0
-  #slice = 0
-  /** Of this round. */
-  #slices = 1
-  /** When the round before this one began, and how long it took. */
-  #roundAtMs = 0
-  #roundMs = 0
+  #tickMs = ROUND_MS
   #timer: Timer | undefined
 
   constructor (options: HeartbeatOptions) {
@@ -60,13 +57,29 @@ export class Heartbeat {
   welcome (connection: Connection): void {
     connection.lastSeenMs = this.#nowMs
     connection.lastPingMs = this.#nowMs - Math.floor(this.#options.random() * this.#options.intervalMs)
+    this.look(connection)
+  }
+
+  /** Looks at an open connection at the next tick: it may be due earlier than was thought. */
+  look ({ hubIndex }: Connection): void {
+    this.#options.hub.due[hubIndex] = 0
+  }
+
+  /** A socket that is not read cannot show life: its clock stands still. */
+  pause (connection: Connection): void {
+    connection.pausedAtMs = this.#nowMs
+    this.look(connection)
+  }
+
+  resume (connection: Connection): void {
+    connection.lastSeenMs = this.#nowMs - Math.max(0, connection.pausedAtMs - connection.lastSeenMs)
+    connection.pausedAtMs = -1
   }
 
   #arm (): void {
+    this.#tickMs = Math.floor(ROUND_MS / Math.max(1, Math.ceil(this.#options.hub.connectionCount / CONNECTIONS_PER_TICK)))
     this.#timer = this.#options.clock.setTimer(() => { this.#tick() }, this.#tickMs)
   }
-
-  get #tickMs (): number { return Math.floor(ROUND_MS / this.#slices) }
 
   #tick (): void {
     const { clock, hub } = this.#options
@@ -74,39 +87,38 @@ export class Heartbeat {
     const now = Math.floor(clock.monotonicMs())
     this.#nowMs += Math.min(now - this.#tickedAtMs, MAX_STEPS * this.#tickMs)
     this.#tickedAtMs = now
-    const { all } = hub
-    if (this.#slice === 0) {
-      this.#roundMs = this.#nowMs - this.#roundAtMs
-      this.#roundAtMs = this.#nowMs
-      this.#slices = Math.max(1, Math.ceil(all.length / SLICE))
-    }
     this.#arm()
-    const size = Math.ceil(all.length / this.#slices)
+    const { all, due } = hub
     const unixMs = clock.unixMs()
     // From the end: closing one moves the last connection of the list into its place.
-    const from = Math.min(all.length, (this.#slice + 1) * size) - 1
-    for (let at = from; at >= this.#slice * size; at--) {
+    for (let at = all.length - 1; at >= 0; at--) {
+      if ((due[at] as number) > this.#nowMs) continue
       const connection = all[at]
       if (connection !== undefined) this.#check(connection, unixMs)
     }
-    this.#slice = (this.#slice + 1) % this.#slices
   }
 
   #check (connection: Connection, unixMs: number): void {
-    const { close, driver, intervalMs, timeoutMs } = this.#options
-    if (connection.state !== 'open') return
-    if (unixMs >= connection.tokenExpiresAtMs) {
+    const { close, driver, hub, intervalMs, timeoutMs } = this.#options
+    if (connection.state !== 'open') {
+      hub.due[connection.hubIndex] = Infinity
+      return
+    }
+    const now = this.#nowMs
+    const untilExpiryMs = connection.tokenExpiresAtMs - unixMs
+    if (untilExpiryMs <= 0) {
       close(connection, 'tokenExpired')
       return
     }
-    // A socket that is not read cannot show life: its clock stands still.
-    if (connection.paused) connection.lastSeenMs = Math.min(this.#nowMs, connection.lastSeenMs + this.#roundMs)
-    if (this.#nowMs - connection.lastSeenMs >= timeoutMs) {
+    const untilTimeoutMs = connection.paused ? ROUND_MS : connection.lastSeenMs + timeoutMs - now
+    if (untilTimeoutMs <= 0) {
       close(connection, 'heartbeatTimeout')
       return
     }
-    if (this.#nowMs - connection.lastPingMs < intervalMs) return
-    connection.lastPingMs = this.#nowMs
-    driver.ping(connection.socket)
+    if (now - connection.lastPingMs >= intervalMs) {
+      connection.lastPingMs = now
+      driver.ping(connection.socket)
+    }
+    hub.due[connection.hubIndex] = Math.min(connection.lastPingMs + intervalMs, now + untilTimeoutMs, now + untilExpiryMs)
   }
 }

@@ -32,16 +32,21 @@ export interface PresenceListener {
   onUserOffline (user: UserEntry): void
 }
 
+/** Connections that the first column of due times has room for. */
+const ROOM = 1_024
+
 export class Hub {
   readonly #users = new Map<string, UserEntry>()
   readonly #all: Connection[] = []
-  readonly #bySerial = new Map<number, Connection>()
+  #due: Float64Array = new Float64Array(ROOM)
   #listener: PresenceListener | undefined
 
   get connectionCount (): number { return this.#all.length }
   get userCount (): number { return this.#users.size }
   /** All connections, in no order; the list is live. */
   get all (): readonly Connection[] { return this.#all }
+  /** When the heartbeat looks at each of `all`, on its own clock; Infinity: not yet. A new one comes with room for more. */
+  get due (): Float64Array { return this.#due }
 
   listen (listener: PresenceListener): void {
     this.#listener = listener
@@ -60,10 +65,6 @@ export class Hub {
     return this.#users.values()
   }
 
-  bySerial (serial: number): Connection | undefined {
-    return this.#bySerial.get(serial)
-  }
-
   /** The newest connection of a device. */
   device (userId: string, deviceId: string): Connection | undefined {
     const user = this.#users.get(userId)
@@ -78,8 +79,10 @@ export class Hub {
   add (connection: Connection): void {
     if (connection.hubIndex !== -1) return
     const { user } = connection
-    connection.hubIndex = this.#all.push(connection) - 1
-    this.#bySerial.set(connection.serial, connection)
+    const at = this.#all.push(connection) - 1
+    connection.hubIndex = at
+    if (at === this.#due.length) this.#due = grown(this.#due)
+    this.#due[at] = Infinity
     const first = user.connections.length === 0
     // A list that is pushed to is given room for seventeen; hardly any user needs it.
     if (first) user.connections = [connection]
@@ -97,12 +100,18 @@ export class Hub {
     if (last !== connection) {
       this.#all[at] = last
       last.hubIndex = at
+      this.#due[at] = this.#due[this.#all.length] as number
     }
-    this.#bySerial.delete(connection.serial)
     const { user } = connection
     user.connections.splice(user.connections.indexOf(connection), 1)
     if (user.connections.length > 0) return
     this.#users.delete(user.userId)
     this.#listener?.onUserOffline(user)
   }
+}
+
+function grown (column: Float64Array): Float64Array {
+  const larger = new Float64Array(2 * column.length)
+  larger.set(column)
+  return larger
 }

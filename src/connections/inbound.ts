@@ -10,6 +10,7 @@ import { decode } from '../protocol/decode.ts'
 import { encodeAuth, encodeError, encodeHeartbeat, type ErrorFacts } from '../protocol/encode.ts'
 import type { AckFrame, SendFrame } from '../protocol/frames.ts'
 import type { Connection } from './connection.ts'
+import type { Heartbeat } from './heartbeat.ts'
 import type { Outbox } from './outbox.ts'
 import type { MessageVerdict, RateLimits } from './rate-limits.ts'
 
@@ -29,8 +30,7 @@ export interface InboundOptions {
   readonly authenticator: Authenticator
   readonly sender: { submit (connection: Connection, frame: SendFrame): void, isFull (connection: Connection): boolean }
   readonly tracker: { ack (connection: Connection, msgId: string): void }
-  /** Now on the heartbeat clock. */
-  readonly heartbeatNowMs: () => number
+  readonly heartbeat: Pick<Heartbeat, 'nowMs' | 'look' | 'pause' | 'resume'>
   readonly close: (connection: Connection, kind: CloseKind) => void
 }
 
@@ -68,14 +68,14 @@ export class Inbound {
     }
   }
 
-  /** A ping or a pong: life, and a frame for the bucket. */
-  onControl (connection: Connection): void {
-    if (!isEnding(connection)) this.#pass(connection)
+  /** A ping or a pong: life, and a frame for the bucket. Whether a ping is to be answered. */
+  onControl (connection: Connection): boolean {
+    return !isEnding(connection) && this.#pass(connection)
   }
 
   /** Hands on what waits in the inbox while the send window has room, and reads the socket again when nothing waits. */
   resume (connection: Connection): void {
-    const { sender, driver } = this.#options
+    const { sender, driver, heartbeat } = this.#options
     if (connection.state !== 'open') return
     const { inbox } = connection
     if (inbox !== null) {
@@ -86,13 +86,13 @@ export class Inbound {
       connection.inboxBytes = 0
     }
     if (!connection.paused || sender.isFull(connection)) return
-    connection.paused = false
+    heartbeat.resume(connection)
     driver.resume(connection.socket)
   }
 
   /** The frame bucket; every frame is a sign of life, dropped or not. */
   #pass (connection: Connection): boolean {
-    connection.lastSeenMs = this.#options.heartbeatNowMs()
+    connection.lastSeenMs = this.#options.heartbeat.nowMs
     this.#options.outbox.alive(connection)
     const verdict = this.#options.limits.takeFrame(connection)
     if (verdict === 'pass') return true
@@ -168,12 +168,13 @@ export class Inbound {
     }
     connection.tokenExpiresAtMs = identity.expiresAtMs
     connection.tokenIssuedAtMs = identity.issuedAtMs
+    this.#options.heartbeat.look(connection)
     this.#options.outbox.send(connection, encodeAuth(identity.expiresAtMs, this.#options.clock.unixMs()), 'auth')
   }
 
   #pause (connection: Connection): void {
     if (connection.paused) return
-    connection.paused = true
+    this.#options.heartbeat.pause(connection)
     this.#options.driver.pause(connection.socket)
   }
 

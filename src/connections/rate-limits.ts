@@ -39,7 +39,8 @@ export class RateLimits {
    * dropped: a whole burst of debt, or 10 s without recovering, is abuse.
    */
   takeFrame (connection: Connection): FrameVerdict {
-    const now = this.#clock.monotonicMs()
+    // Whole milliseconds: every idle connection would keep a fraction in an object of its own.
+    const now = Math.floor(this.#clock.monotonicMs())
     const tokens = refill(this.#frame, connection.frameTokens, connection.frameTokensAtMs, now) - 1
     connection.frameTokens = tokens
     connection.frameTokensAtMs = now

@@ -112,7 +112,7 @@ t.test('the hub\'s indexes agree after any sequence of connects and closes', asy
       if (close % 3 === 0 && model.length > 0) hub.remove(model.splice(close % model.length, 1)[0] as Connection)
       else model.push(connect(hub, user, device).connection)
       const ok = hub.connectionCount === model.length &&
-        hub.all.every((connection, at) => connection.hubIndex === at && model.includes(connection) && hub.bySerial(connection.serial) === connection) &&
+        hub.all.every((connection, at) => connection.hubIndex === at && model.includes(connection)) &&
         ['a', 'b', 'c'].every((id) => {
           const own = model.filter((connection) => connection.user.userId === id)
           return online.has(id) === (own.length > 0) && (hub.user(id)?.connections.length ?? 0) === own.length &&

@@ -1,13 +1,14 @@
 /** The edge over real sockets: route, guard and driver, with a registry and an authenticator that answer as the test says. */
 import { once } from 'node:events'
 import type { IncomingMessage } from 'node:http'
-import { connect as connectTcp } from 'node:net'
+import { connect as connectTcp, type Socket } from 'node:net'
 import Fastify from 'fastify'
 import WebSocket from 'ws'
 import t, { type Test } from 'tap'
 import metrics from '../../plugins/metrics.ts'
 import rateLimit from '../../plugins/rate-limit.ts'
 import { DemoClient, RefusedError } from '../../demo/client.ts'
+import type { Connection } from '../../src/connections/connection.ts'
 import type { ErrorCode } from '../../src/errors.ts'
 import type { Admission, AuthResult } from '../../src/ports.ts'
 import { FakeRegistry } from '../helpers/connections.ts'
@@ -262,6 +263,38 @@ t.test('a reader that stops is closed with 4001 while others are served [GW-OUT-
   slow.resume()
   t.match(await slow.closed(), { code: 4001 })
   await healthy.close()
+})
+
+t.test('a ping is answered with its payload, but for a client that does not read [GW-CON-9]', async (t) => {
+  const { url, app } = await edge(t, { core: { outboxBytes: 50_000_000, writeWaitMs: 60_000 } })
+  const client = new WebSocket(url, { headers: bearer('ann/phone') })
+  await once(client, 'message')
+  client.ping('are you there')
+  const [payload] = await once(client, 'pong') as [Buffer]
+  t.equal(payload.toString(), 'are you there')
+  const { hub, outbox } = app.gateway
+  const target = hub.device('ann', 'phone') as Connection
+  const { textFrame } = await import('../../src/protocol/encode.ts')
+  client.pause()
+  const frame = textFrame(JSON.stringify({ type: 'message', pad: 'x'.repeat(100_000) }))
+  while (!target.blocked) {
+    outbox.send(target, frame, 'message')
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+  const raw = (target.socket as unknown as { _socket: Socket })._socket
+  const held = raw.writableLength
+  let pongs = 0
+  client.on('pong', () => { pongs++ })
+  const seen = target.lastSeenMs = -1
+  client.ping('and now')
+  while (target.lastSeenMs === seen) await new Promise((resolve) => setImmediate(resolve))
+  t.equal(raw.writableLength, held, 'a pong would wait behind what is not read')
+  client.resume()
+  while (raw.writableLength > 0) await new Promise((resolve) => setImmediate(resolve))
+  client.ping('and then')
+  t.equal(String((await once(client, 'pong'))[0]), 'and then')
+  t.equal(pongs, 1)
+  client.terminate()
 })
 
 t.test('a hung check is cut off with the handshake\'s deadline [GW-CON-10]', async (t) => {

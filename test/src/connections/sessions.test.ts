@@ -51,7 +51,7 @@ function world (options: { messagesPerSecond?: number, window?: number } = {}) {
       isFull: () => state.inFlight >= window
     },
     tracker: { ack: (_connection, msgId) => acked.push(msgId) },
-    heartbeatNowMs: () => heartbeat.nowMs,
+    heartbeat,
     close
   })
   const sessions = new Sessions({
