@@ -34,11 +34,11 @@ import type { Clock, Dependency, GroupBus, KvStore, SharedCache } from './ports.
 
 /** Ready adapters instead of those that the configuration names: for the demo and for tests. */
 export interface Overrides {
-  readonly kv?: KvStore
-  readonly bus?: GroupBus
+  readonly kv?: KvStore | undefined
+  readonly bus?: GroupBus | undefined
   readonly openKafka?: KafkaOptions['open']
   /** null: none. */
-  readonly sharedCache?: SharedCache | null
+  readonly sharedCache?: SharedCache | null | undefined
   readonly clock?: Clock
   readonly logger?: FastifyBaseLogger
   /** What `/readyz` and `/metrics` tell instead of this node's own: that of all workers. */
