@@ -84,6 +84,7 @@ export const DEGRADED = {
       pushes: 'Pushes are delivered'
     },
     refused: {
+      unanswered: { what: '`send_msg` that the service took and does not answer: the outcome is unknown', by: 'frame', code: 'DEADLINE_EXCEEDED' },
       messages: { what: '`send_msg`; nothing is acknowledged', by: 'frame', code: 'SERVICE_UNAVAILABLE' }
     },
     metrics: ['messages_routed_total{kind="private",result="SERVICE_UNAVAILABLE"}', 'upstream_retries_total{service="im"}', 'breaker_state{service="im"}'],
@@ -107,7 +108,8 @@ const HEAD = `# When a dependency is away
 Written by \`npm run docs\` from \`scripts/lib/degraded-page.ts\`; \`test/flows/degraded.test.ts\` takes each dependency away from a whole node and
 asks for each of these sentences, codes and metrics. Limits and settings that they name have tests of their own.
 
-For each of them \`im_gateway_degraded{dependency="…"}\` is 1 while it is away and 0 once it is back. \`/healthz\` and \`/readyz\` go on answering 200
+For each of them \`im_gateway_degraded{dependency="…"}\` is 1 while it is away and 0 once it is back. Away is what cannot be connected to, and what takes
+calls and does not answer them: a service whose connection stands counts as back with the next call that it answers. \`/healthz\` and \`/readyz\` go on answering 200
 (all nodes would leave the load balancer at once [GW-OBS-4]); the line \`"…": {"state":"down","since":"…","detail":"…"}\` of \`/readyz\` says
 since when, and why. Metrics below have the prefix \`im_gateway_\`. A 503 carries \`Retry-After\`, 1 to 5 s, drawn for each client; a 429 the time until the
 window ends. An error frame names the \`msg_id\` where there is one; what it calls \`retryable\` may be sent again unchanged.

@@ -39,6 +39,8 @@ const groupOf = (groupId: string): Check => async ({ produce, ann, bob }) => {
 const groups = groupOf(KNOWN_GROUP)
 const registered = ({ node }: World): string[] => node.store.range('/registry/users/', { prefix: true }).entries.map(({ key }) => key)
 
+const gaugeOf = async ({ node }: World, dependency: Dependency): Promise<number> => await node.metric(`im_gateway_degraded{dependency="${dependency}"}`) ?? NaN
+
 const ROWS: { readonly [D in Dependency]: Row<D> } = {
   etcd: {
     works: {
@@ -109,6 +111,17 @@ const ROWS: { readonly [D in Dependency]: Row<D> } = {
   im: {
     works: { upgrades, groups, pushes },
     refused: {
+      unanswered: async (world) => {
+        const { outside, node, ann } = world
+        node.services.im.behave = () => ({ silent: true })
+        await outside.im.start()
+        await eventually(async () => await gaugeOf(world, 'im') === 0, PATIENCE_MS)
+        const answer = await refusedMessage(ann, 'bob')
+        outside.im.stop()
+        node.services.im.behave = () => undefined
+        await eventually(async () => await gaugeOf(world, 'im') === 1, PATIENCE_MS)
+        return answer
+      },
       messages: async ({ ann }) => {
         await refusedMessage(ann, 'user-0', 'm-0')
         return (await times(CALLS, async (i) => await refusedMessage(ann, `user-${i}`, `m-${i}`))).at(-1)
@@ -136,7 +149,7 @@ for (const dependency of Object.keys(DEGRADED) as Dependency[]) {
     const world = await startDegradedWorld(t)
     const checks: { readonly works: Readonly<Record<string, Check>>, readonly refused: Readonly<Record<string, (world: World) => Promise<Answer | undefined>>>, readonly back: Readonly<Record<string, Check>> } = ROWS[dependency]
     const metric = async (name: string): Promise<number> => await world.node.metric(`im_gateway_${name}`) ?? 0
-    const gauge = async (name: Dependency): Promise<number> => await metric(`degraded{dependency="${name}"}`)
+    const gauge = async (name: Dependency): Promise<number> => await gaugeOf(world, name)
     const others = (Object.keys(DEGRADED) as Dependency[]).filter((name) => name !== dependency)
     const states = async () => Object.fromEntries(Object.entries((await world.report()).report.dependencies).map(([name, { state }]) => [name, state]))
     const allUp = Object.fromEntries([...others, dependency].map((name) => [name, 'up']))
@@ -178,4 +191,53 @@ for (const dependency of Object.keys(DEGRADED) as Dependency[]) {
 async function within (check: Check | undefined, world: World): Promise<boolean> {
   await eventually(async () => await check?.(world) === true, PATIENCE_MS)
   return true
+}
+
+/** Takes calls and answers none; and what is asked of the node meanwhile, again and again. */
+interface Silence { silence (world: World): void, end (world: World): void, ask (world: World): Promise<unknown> }
+
+const SILENCES: Readonly<Partial<Record<Dependency, Silence>>> = {
+  etcd: {
+    silence: ({ etcd }) => { etcd.freeze() },
+    end: ({ etcd }) => { etcd.thaw() },
+    ask: async (world) => await refusedUpgrade(world, fresh())
+  },
+  redis: {
+    silence: ({ redis }) => { redis.freeze() },
+    end: ({ redis }) => { redis.thaw() },
+    ask: async (world) => {
+      const group = `group-${++nth}`
+      world.users.users.groups.set(group, ['ann', 'bob'])
+      return await groupOf(group)(world)
+    }
+  },
+  auth: {
+    silence: ({ auth }) => { auth.auth.behave = () => ({ silent: true }) },
+    end: ({ auth }) => { auth.auth.behave = () => ({}) },
+    ask: async (world) => await times(CALLS, async () => await refusedUpgrade(world, fresh()))
+  },
+  im: {
+    silence: ({ node }) => { node.services.im.behave = () => ({ silent: true }) },
+    end: ({ node }) => { node.services.im.behave = () => undefined },
+    ask: async ({ ann }) => await times(CALLS, async (i) => await refusedMessage(ann, `user-${i}`))
+  }
+}
+
+for (const [name, { silence, end, ask }] of Object.entries(SILENCES)) {
+  const dependency = name as Dependency
+  t.test(`${DEGRADED[dependency].name} takes calls and answers none: it is away as well, until it answers again [GW-OBS-4]`, async (t) => {
+    const world = await startDegradedWorld(t)
+    await eventually(async () => await gaugeOf(world, dependency) === 0, PATIENCE_MS)
+    const asked = async (gauge: number) => await eventually(async () => {
+      await ask(world)
+      return await gaugeOf(world, dependency) === gauge
+    }, PATIENCE_MS)
+    silence(world)
+    await asked(1)
+    t.match(await world.report(), { status: 200, report: { ready: true, dependencies: { [dependency]: { state: 'down' } } } })
+    end(world)
+    await asked(0)
+    t.match(await world.report(), { status: 200, report: { ready: true, dependencies: { [dependency]: { state: 'up' } } } })
+    t.ok(world.ann.isOpen && world.bob.isOpen)
+  })
 }

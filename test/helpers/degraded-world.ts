@@ -31,6 +31,9 @@ export interface Outside { stop (): void, start (): Promise<unknown> }
 export interface DegradedWorld {
   readonly node: TestApp
   readonly im: ImCaller
+  readonly etcd: FakeEtcd
+  readonly auth: FakeServices
+  readonly users: FakeServices
   readonly redis: FakeRedis
   readonly kafka: FakeCluster
   readonly outside: Readonly<Record<Dependency, Outside>>
@@ -79,7 +82,11 @@ export async function startDegradedWorld (t: Test): Promise<DegradedWorld> {
     KAFKA_BROKERS: '10.1.2.3:9092',
     HANDSHAKE_LIMITER: 'redis',
     HANDSHAKES_PER_USER: String(HANDSHAKES),
-    GRPC_AUTH_TOKEN: BEARER
+    GRPC_AUTH_TOKEN: BEARER,
+    IM_TIMEOUT: '1s',
+    IM_ATTEMPT_TIMEOUT: '500ms',
+    AUTH_TIMEOUT: '500ms',
+    ETCD_TIMEOUT: '500ms'
   }, { kv: undefined, bus: undefined, sharedCache: undefined, openKafka: () => kafka.open() })
   t.teardown(async () => {
     await node.close()
@@ -92,6 +99,9 @@ export async function startDegradedWorld (t: Test): Promise<DegradedWorld> {
   return {
     node,
     im: imCaller(t, node),
+    etcd,
+    auth,
+    users,
     redis,
     kafka,
     outside,

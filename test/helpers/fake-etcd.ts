@@ -46,6 +46,10 @@ export class FakeEtcd {
     this.#server = undefined
   }
 
+  /** Takes calls and answers none of them, until `thaw`. */
+  freeze (): void { this.#kv.freeze() }
+  thaw (): void { this.#kv.heal() }
+
   #keys (): UntypedServiceImplementation {
     return {
       Range: answers(async (request: Required<IRangeRequest>) => {

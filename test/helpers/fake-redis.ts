@@ -30,6 +30,15 @@ export class FakeRedis {
     this.#server = undefined
   }
 
+  /** Takes commands and answers none of them, until `thaw`. */
+  freeze (): void {
+    for (const socket of this.#sockets) socket.pause()
+  }
+
+  thaw (): void {
+    for (const socket of this.#sockets) socket.resume()
+  }
+
   #serve (socket: Socket): void {
     let rest = ''
     let isQueueing = false
