@@ -120,8 +120,8 @@ export async function startDegradedWorld (t: Test): Promise<DegradedWorld> {
 }
 
 /** Tries to connect; undefined where the client was let in, and then it leaves again. */
-export async function refusedUpgrade ({ node }: DegradedWorld, userId: string): Promise<Answer | undefined> {
-  const socket = new WebSocket(node.url, { headers: { authorization: `Bearer ${tokenFor(userId)}` } })
+export async function refusedUpgrade ({ node }: DegradedWorld, userId: string, token = tokenFor(userId)): Promise<Answer | undefined> {
+  const socket = new WebSocket(node.url, { headers: { authorization: `Bearer ${token}` } })
   socket.on('error', () => {})
   const response = await new Promise<IncomingMessage | undefined>((resolve) => {
     socket.once('open', () => { resolve(undefined) })
