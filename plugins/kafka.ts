@@ -2,7 +2,7 @@
 import fp from 'fastify-plugin'
 import type { Clock, GroupBus, Health, Logger, Meter } from '../src/ports.ts'
 import { consumerGroup, KafkaBus, type TopicNames } from './lib/kafka-bus.ts'
-import { openKafka, type KafkaClientOptions } from './lib/kafka-client.ts'
+import { openKafka, type KafkaClient, type KafkaClientOptions } from './lib/kafka-client.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -13,6 +13,8 @@ declare module 'fastify' {
 export interface KafkaOptions extends Pick<KafkaClientOptions, 'brokers' | 'tls' | 'sasl'> {
   /** A ready bus instead of Kafka (embedding, tests); whoever made it stops it. */
   readonly bus?: GroupBus | undefined
+  /** Opens a client other than Kafka's own (tests). */
+  readonly open?: (() => KafkaClient) | undefined
   readonly topics: TopicNames
   /** Beginning of the consumer group's name. */
   readonly groupId: string
@@ -42,7 +44,7 @@ export default fp<KafkaOptions>(async function kafka (fastify, options) {
   const bus = new KafkaBus({
     ...options,
     groupId: consumerGroup(options.groupId, nodeId, startId),
-    open: () => openKafka({ brokers, clientId: nodeId, tls, sasl, clock, logger })
+    open: options.open ?? (() => openKafka({ brokers, clientId: nodeId, tls, sasl, clock, logger }))
   })
   fastify.decorate('groupBus', bus)
   fastify.addHook('onClose', async () => { await bus.stop() })

@@ -1,7 +1,7 @@
 /** Limits handshakes by address and by user; decorates `handshakeLimits`. With a Redis client the cluster counts together, without one or with Redis away each node counts alone. */
 import fp from 'fastify-plugin'
 import rateLimit from '@fastify/rate-limit'
-import type { FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { Cluster, Redis } from 'ioredis'
 import { addressKey } from './lib/upgrade-guard.ts'
 
@@ -36,20 +36,17 @@ type Limiter = (request: FastifyRequest) => Promise<number | undefined>
 
 export default fp<RateLimitOptions>(async function rateLimits (fastify, options) {
   if (options.windowMs < 1000) throw new RangeError('windowMs has to be at least 1000')
-  const { redis } = options
-  await fastify.register(rateLimit, {
-    global: false,
-    max: 1,
-    timeWindow: options.windowMs,
-    cache: MAX_KEYS,
-    ...(redis === undefined ? {} : { redis, skipOnError: true, nameSpace: 'gateway-handshakes-' })
-  })
+  const { windowMs, redis } = options
+  const alone = await limiters(fastify, windowMs)
+  const together = redis === undefined ? undefined : await limiters(fastify, windowMs, redis)
   fastify.decorateRequest('limitedUser', '')
-  const limiter = (max: number, key: (request: FastifyRequest) => string): Limiter => {
+  const limiter = (max: number, keyGenerator: (request: FastifyRequest) => string): Limiter => {
     if (max === 0) return async () => undefined
-    const check = fastify.createRateLimit({ max, keyGenerator: key })
+    const own = alone({ max, keyGenerator })
+    const shared = together?.({ max, keyGenerator })
     return async (request) => {
-      const limit = await check(request)
+      // The library's `skipOnError` would let everybody pass while Redis is away.
+      const limit = await (shared === undefined ? own(request) : shared(request).catch(() => own(request)))
       return !limit.isAllowed && limit.isExceeded ? limit.ttlInSeconds : undefined
     }
   }
@@ -63,3 +60,13 @@ export default fp<RateLimitOptions>(async function rateLimits (fastify, options)
     }
   })
 }, { name: 'rate-limit', fastify: '5.x' })
+
+/** Makes limiters over one store, in a context of its own: the library has one store for each. */
+async function limiters (fastify: FastifyInstance, windowMs: number, redis?: Redis | Cluster): Promise<FastifyInstance['createRateLimit']> {
+  const made: { create?: FastifyInstance['createRateLimit'] } = {}
+  await fastify.register(async (scope) => {
+    await scope.register(rateLimit, { global: false, max: 1, timeWindow: windowMs, cache: MAX_KEYS, ...(redis !== undefined && { redis, nameSpace: 'gateway-handshakes-' }) })
+    made.create = scope.createRateLimit
+  })
+  return made.create as FastifyInstance['createRateLimit']
+}

@@ -11,7 +11,7 @@ import connections from '../plugins/connections.ts'
 import drain from '../plugins/drain.ts'
 import groups from '../plugins/groups.ts'
 import health from '../plugins/health.ts'
-import kafka from '../plugins/kafka.ts'
+import kafka, { type KafkaOptions } from '../plugins/kafka.ts'
 import metrics from '../plugins/metrics.ts'
 import peers from '../plugins/peers.ts'
 import pushGrpc from '../plugins/push-grpc.ts'
@@ -34,10 +34,11 @@ import type { Clock, Dependency, GroupBus, KvStore, SharedCache } from './ports.
 
 /** Ready adapters instead of those that the configuration names: for the demo and for tests. */
 export interface Overrides {
-  readonly kv?: KvStore
-  readonly bus?: GroupBus
+  readonly kv?: KvStore | undefined
+  readonly bus?: GroupBus | undefined
+  readonly openKafka?: KafkaOptions['open']
   /** null: none. */
-  readonly sharedCache?: SharedCache | null
+  readonly sharedCache?: SharedCache | null | undefined
   readonly clock?: Clock
   readonly logger?: FastifyBaseLogger
   /** What `/readyz` and `/metrics` tell instead of this node's own: that of all workers. */
@@ -66,10 +67,9 @@ interface Node { readonly clock: Clock, readonly startId: string, readonly rando
 
 async function assemble (app: FastifyInstance, config: Config, overrides: Overrides, { clock, startId, random }: Node): Promise<void> {
   const { nodeId, version } = config.node
-  const logger = app.log
   await app.register(metrics, { version, processMetrics: true, worker: config.workers.index?.toString() })
   await app.register(tracing, { ...config.tracing, nodeId, version })
-  const { meter, tracer } = app
+  const { meter, tracer, log: logger } = app
   // Known once the connections are; health is asked before.
   const known: { hub?: Hub } = {}
   await app.register(health, {
@@ -133,7 +133,7 @@ async function assemble (app: FastifyInstance, config: Config, overrides: Overri
   const { hub, outbox, sessions, tracker } = app.gateway
   known.hub = hub
   await app.register(drain, { core: app.gateway, clock, random })
-  await app.register(kafka, { ...common, ...config.kafka, bus: overrides.bus, nodeId, startId })
+  await app.register(kafka, { ...common, ...config.kafka, bus: overrides.bus, open: overrides.openKafka, nodeId, startId })
   await app.register(groups, { ...common, ...config.groups })
   await app.register(peers, { authToken: config.grpc.authToken, tls: config.grpc.tls, ackTimeoutMs: config.push.ackTimeoutMs, clock, onNodeStarted: (call) => { app.registry.onNodeStarted(call) } })
   const outside = { nodeId, hub, registry: app.registry, peers: app.peers, logger }

@@ -36,6 +36,9 @@ export interface HealthBoardOptions {
   readonly overload: () => string | undefined
 }
 
+/** Hosts and ports in the words of sockets, resolvers and gRPC: `/readyz` answers on the public port too. */
+const ADDRESS = /\S+:\d{1,5}\b|\b\d{1,3}(?:\.\d{1,3}){3}\b|(?<=\b(?:ENOTFOUND|EAI_AGAIN) )\S+/g
+
 interface Entry { state: DependencyState, sinceUnixMs: number, detail: string | undefined }
 
 export class HealthBoard implements Health {
@@ -64,7 +67,7 @@ export class HealthBoard implements Health {
     this.#change(dependency, 'up', undefined)
   }
 
-  /** `detail` is shown to whoever asks for readiness: what happened, no addresses, no secrets. */
+  /** `detail`: what happened, no secrets. It is shown to whoever asks for readiness, without the addresses in it, and logged with them. */
   down (dependency: Dependency, detail: string): void {
     this.#change(dependency, 'down', detail)
   }
@@ -121,7 +124,7 @@ export class HealthBoard implements Health {
   #change (dependency: Dependency, state: DependencyState, detail: string | undefined): void {
     const entry = this.#entries.get(dependency)
     if (entry === undefined) return
-    entry.detail = detail
+    entry.detail = detail?.replace(ADDRESS, '(address)')
     if (entry.state === state) return
     // The first answer of a dependency is no news.
     if (state === 'down') this.#options.logger.warn({ dependency, detail }, 'dependency does not answer')

@@ -108,9 +108,11 @@ export class CallPolicy {
 
   #report (state: CircuitState): void {
     const { health, logger, service } = this.#options
-    if (state === CircuitState.Open && !this.#isDown) {
-      this.#isDown = true
+    if (state === CircuitState.Open) {
+      // Said at every failed probe: a connection that came back meanwhile has said that the service is up.
       health.down(service, 'calls fail, the breaker is open')
+      if (this.#isDown) return
+      this.#isDown = true
       logger.warn({ service, error: this.#lastError() }, 'breaker opened')
     } else if (state === CircuitState.Closed && this.#isDown) {
       this.#isDown = false

@@ -62,6 +62,8 @@ class FakeConsumer {
   subscription: unknown
   settings: ConsumerRunConfig | undefined
   disconnects = 0
+  /** It has told that it ended. */
+  isOver = false
   readonly #cluster: FakeCluster
   readonly #listeners = new Map<string, Listener[]>()
 
@@ -74,6 +76,7 @@ class FakeConsumer {
   }
 
   emit (name: string, payload: unknown = {}): void {
+    if (name === 'crash' || name === 'stop') this.isOver = true
     for (const listener of this.#listeners.get(name) ?? []) listener({ payload })
   }
 
@@ -123,9 +126,9 @@ class FakeConsumer {
   }
 
   /** Hands a batch of values to the bus, from `offset` on; resolves to the offset that was resolved. */
-  async batch (topic: string, partition: number, offset: number, values: readonly string[], extra: { heartbeat?: () => Promise<void>, stale?: boolean, end?: number } = {}): Promise<string | undefined> {
+  async batch (topic: string, partition: number, offset: number, values: readonly string[], extra: { heartbeat?: () => Promise<void>, stale?: boolean, end?: number, key?: string } = {}): Promise<string | undefined> {
     let resolved: string | undefined
-    const messages = values.map((value, i) => ({ offset: String(offset + i), key: Buffer.from('g'), value: Buffer.from(value), timestamp: '1', headers: {} })) as unknown as KafkaMessage[]
+    const messages = values.map((value, i) => ({ offset: String(offset + i), key: Buffer.from(extra.key ?? 'g'), value: Buffer.from(value), timestamp: '1', headers: {} })) as unknown as KafkaMessage[]
     await this.settings?.eachBatch?.({
       batch: { topic, partition, messages, highWatermark: String(extra.end ?? offset + values.length), lastOffset: () => String(offset + values.length - 1) },
       resolveOffset: (last: string) => { resolved = last },

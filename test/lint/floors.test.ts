@@ -21,6 +21,12 @@ const FLOORS: Readonly<Record<string, readonly [floor: string, why: string]>> = 
   '@grpc/grpc-js': ['1.14.7', 'malformed HTTP/2 streams and messages end the process']
 }
 
+/** From these on something that the project needs does not work with them. */
+const CEILINGS: Readonly<Record<string, readonly [ceiling: string, why: string]>> = {
+  typescript: ['7.0.0', 'tap and typed lint rules do not run with it'],
+  cockatiel: ['4.0.0', 'it needs Node 22']
+}
+
 function compare (a: string, b: string): number {
   const [left, right] = [a, b].map((version) => version.split('-')[0]?.split('.').map(Number) ?? [])
   for (let i = 0; i < 3; i++) {
@@ -43,6 +49,14 @@ t.test('No copy of a dependency is older than the floor below which a fault is k
   t.ok(compare('8.9.9', '8.23.0') < 0 && compare('10.0.0', '9.9.9') > 0, 'versions are compared by number')
 })
 
+t.test('Nothing is newer than what the project runs with, and metrics have one library', async (t) => {
+  for (const [name, [ceiling, why]] of Object.entries(CEILINGS)) {
+    t.ok(copies(name).length > 0, `${name} is in the tree`)
+    for (const [path, { version }] of copies(name)) t.ok(compare(version, ceiling) < 0, `${path} ${version} is below ${ceiling}: ${why}`)
+  }
+  t.same(installed.filter(([path]) => /prom(etheus)?-client|prometheus-metrics/.test(path)).map(([path]) => path), ['node_modules/prom-client'], 'two would each have a registry')
+})
+
 t.test('Versions are exact, and the lock file has what was asked for with its checksum', async (t) => {
   for (const [name, version] of Object.entries({ ...manifest.dependencies, ...manifest.devDependencies, ...manifest.overrides })) {
     t.match(version, /^\d+\.\d+\.\d+$/, `${name} is exact`)
@@ -59,4 +73,16 @@ t.test('Nothing needs its install script, and nothing that is needed is for one 
   // protobufjs' script only prints a hint about version schemes.
   t.same(production.filter(([, { hasInstallScript }]) => hasInstallScript === true).map(([path]) => path), ['node_modules/protobufjs'], 'no package of production needs its install script')
   t.same(installed.filter(([, { os, optional, devOptional }]) => os !== undefined && optional !== true && devOptional !== true).map(([path]) => path), [], 'npm ci works on every platform')
+})
+
+t.test('Packages are installed without their scripts wherever the project says how', async (t) => {
+  const read = (path: string): string => readFileSync(join(root, path), 'utf8')
+  for (const path of ['README.md', 'CONTRIBUTING.md', 'Dockerfile', 'scripts/require-build.mjs', 'scripts/lib/prepare.mjs', 'scripts/lib/lts.mjs']) {
+    const commands = read(path).match(/\bnpm(?: |', \[')(?:ci|install|prune)\b(?! failed).*/g) ?? []
+    t.ok(commands.length > 0, path)
+    t.same(commands.filter((command) => !command.includes('--ignore-scripts')), [], path)
+  }
+  t.match(read('.ci/run'), /npm run --silent generate/)
+  t.match(read('scripts/generate.mjs'), /prepareModules/, 'CI installs by scripts/lib/prepare.mjs')
+  t.notMatch(read('.npmrc'), /engine-strict/, 'a package of fastify asks for a newer Node than it needs')
 })

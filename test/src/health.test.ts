@@ -60,6 +60,23 @@ t.test('[GW-OBS-4] a dependency that falls away is named with its time and does 
   t.same(JSON.parse(lines.join('\n')), JSON.parse(JSON.stringify(health.report())))
 })
 
+t.test('[GW-OBS-4] why a dependency is down is told to everybody without an address, and logged with it', async (t) => {
+  const { health, logger } = board()
+  for (const [detail, told] of [
+    ['connect ECONNREFUSED 10.0.0.5:2379', 'connect ECONNREFUSED (address)'],
+    ['connect ECONNREFUSED ::1:6379', 'connect ECONNREFUSED (address)'],
+    ['14 UNAVAILABLE: Name resolution failed for target dns:etcd.internal:2379', '14 UNAVAILABLE: Name resolution failed for target (address)'],
+    ['getaddrinfo ENOTFOUND kafka.internal', 'getaddrinfo ENOTFOUND (address)'],
+    ['no route to 10.0.0.5', 'no route to (address)'],
+    ['topic group_msg: no answer in 200ms', 'topic group_msg: no answer in 200ms']
+  ] as const) {
+    health.up('etcd')
+    health.down('etcd', detail)
+    t.equal(health.report().dependencies.etcd?.detail, told)
+    t.match(logger.lines.at(-1), { level: 'warn', facts: { detail } })
+  }
+})
+
 t.test('[GW-OBS-4] readiness waits for the first fetch of the bus, and no longer than its time', async (t) => {
   const { health, clock, logger } = board()
   health.serving()

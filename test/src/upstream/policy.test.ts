@@ -88,6 +88,17 @@ t.test('the breaker opens in less than 3 s of failures, then answers without a c
   t.same(logger.lines.map(({ text }) => text), ['breaker opened', 'breaker closed'])
 })
 
+t.test('a connection that comes back says that the service is up, the next failed call that it is not [GW-SND-4] [GW-OBS-4]', async (t) => {
+  const { run, trip, clock, health, logger, policy } = setUp()
+  await trip()
+  health.up('im')
+  await clock.run(1_000)
+  t.equal(await run(['SERVICE_UNAVAILABLE']), 'SERVICE_UNAVAILABLE')
+  t.ok(policy.isOpen)
+  t.equal(health.downs.get('im'), 'calls fail, the breaker is open')
+  t.equal(logger.lines.length, 1, 'logged once')
+})
+
 t.test('one call probes a half-open breaker; the others are answered at once, they do not wait for it', async (t) => {
   const { run, trip, clock, meter, attempts, policy, logger } = setUp()
   await trip()
