@@ -2,7 +2,8 @@
  * What a load needs: sums over measured costs. The default of MAX_CONNECTIONS, `--check-config`, the chart's defaults and
  * docs/capacity.md, where the sums are written out, all come from here.
  */
-import { MAX_OPERATIONS, WINDOW_MS } from './registry/batcher.ts'
+import { WINDOW_MS } from './registry/batch-window.ts'
+import { MAX_OPERATIONS } from './registry/batcher.ts'
 import { EARLIEST_RENEWAL, MAX_HOLDERS } from './registry/lease-pool.ts'
 
 const KB = 1024

@@ -1,26 +1,24 @@
 /**
- * Group commit: what is asked of etcd within a few milliseconds travels in one transaction. Operations of one lane (a
+ * Group commit: what is asked of etcd within a short window travels in one transaction. Operations of one lane (a
  * user's prefix, a node's key) never stand in one batch nor in two batches at a time: nested conditions do not see the
  * puts beside them, so two admissions of one user in a batch would both pass.
  */
 import { GatewayError } from '../errors.ts'
 import { KvRejectedError } from '../ports.ts'
 import type { Clock, KvOperation, KvOperationResult, KvStore, Meter, Timer } from '../ports.ts'
+import { BatchWindow } from './batch-window.ts'
 import { Lanes, type LaneItem } from './lanes.ts'
 
 export interface BatcherOptions {
   readonly kv: Pick<KvStore, 'batch'>
   readonly clock: Clock
   readonly meter: Meter
-  /** How long the first operation waits for others. Default `WINDOW_MS`. */
-  readonly windowMs?: number
   /** Operations in one transaction. Default `MAX_OPERATIONS`. */
   readonly maxOperations?: number
   /** Transactions under way at once. Default 4. */
   readonly maxInFlight?: number
 }
 
-export const WINDOW_MS = 2
 export const MAX_OPERATIONS = 100
 /** Operations that may wait; more are refused. */
 const MAX_QUEUED = 100_000
@@ -52,7 +50,7 @@ export class Batcher {
   readonly #kv: Pick<KvStore, 'batch'>
   readonly #clock: Clock
   readonly #meter: Meter
-  readonly #windowMs: number
+  readonly #window = new BatchWindow()
   readonly #maxOperations: number
   readonly #maxInFlight: number
   readonly #lanes = new Lanes<Entry>()
@@ -65,7 +63,6 @@ export class Batcher {
     this.#kv = options.kv
     this.#clock = options.clock
     this.#meter = options.meter
-    this.#windowMs = options.windowMs ?? WINDOW_MS
     this.#maxOperations = options.maxOperations ?? MAX_OPERATIONS
     this.#maxInFlight = options.maxInFlight ?? 4
   }
@@ -113,12 +110,13 @@ export class Batcher {
       this.#timer = undefined
       if (this.#inFlight < this.#maxInFlight) this.#send()
       this.#schedule()
-    }, this.#windowMs)
+    }, this.#window.at(this.#clock.monotonicMs()))
   }
 
   #send (): void {
     const entries = this.#lanes.take(this.#maxOperations)
     if (entries.length === 0) return
+    this.#window.sent(entries.length, this.#clock.monotonicMs())
     this.#inFlight++
     this.#run(entries).finally(() => {
       this.#inFlight--
