@@ -40,6 +40,8 @@ export interface ConnectionsOptions {
 // Limits of the protocol layer: text frames of a few kilobytes need no more, and a flood of tiny parts costs memory.
 const MAX_FRAGMENTS = 16
 const MAX_BUFFERED_CHUNKS = 1024
+/** Past so many unwritten pongs `ws` destroys the socket without a word. All pings of one read wait at once, 682 in 4 KiB. */
+const MAX_PENDING_PONGS = 1024
 
 export default fp<ConnectionsOptions>(async function connections (fastify, options) {
   if (options.maxMessageBytes < 1) throw new RangeError('maxMessageBytes has to be at least 1')
@@ -83,6 +85,7 @@ export default fp<ConnectionsOptions>(async function connections (fastify, optio
       maxPayload: options.maxMessageBytes,
       maxFragments: MAX_FRAGMENTS,
       maxBufferedChunks: MAX_BUFFERED_CHUNKS,
+      maxPendingAutoPongs: MAX_PENDING_PONGS,
       closeTimeout: options.closeTimeoutMs,
       clientTracking: false,
       WebSocket: sockets.WebSocket,
