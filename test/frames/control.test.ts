@@ -9,7 +9,7 @@ const node = await FrameNode.start(t)
 const payloadOf = (bytes: number): Buffer => Buffer.from(upTo(bytes).map((n) => n * 7 & 255))
 const full = frame(OP.ping, payloadOf(MAX_BYTES))
 
-node.group(t, 'pings are answered with what they carry', [
+node.group(t, 'pings within the frame bucket are answered with what they carry [GW-SND-1]', [
   ...[0, ...upTo(MAX_BYTES)].map((bytes) => ({ id: `2.1.${bytes}`, name: `a ping of ${bytes} bytes`, write: frame(OP.ping, payloadOf(bytes)), answers: [pong(payloadOf(bytes))] })),
   { id: '2.2', name: 'a ping of text', write: frame(OP.ping, 'Hello, world!'), answers: [pong('Hello, world!')] },
   { id: '2.3', name: 'a ping of bytes that are no text', write: frame(OP.ping, Buffer.from([0x00, 0xff, 0xfe, 0xfd, 0xfc, 0xfb, 0x00, 0xff])), answers: [pong(Buffer.from([0x00, 0xff, 0xfe, 0xfd, 0xfc, 0xfb, 0x00, 0xff]))] },

@@ -29,7 +29,7 @@ interface Run { readonly user: string, readonly said: readonly string[] }
 const ACCEPTED_AT = 1_700_000_000_000
 const DEADLINE_MS = 15_000
 const CONCURRENCY = 32
-const NAMES: Readonly<Record<number, string>> = { [OP.continuation]: 'continuation', [OP.text]: 'text', [OP.binary]: 'binary', [OP.ping]: 'ping' }
+const NAMES: Readonly<Record<number, string>> = { [OP.continuation]: 'continuation', [OP.text]: 'text', [OP.binary]: 'binary', [OP.ping]: 'ping with a payload' }
 /** The answer of RFC 6455 section 1.3 to its example key. */
 const KEY = 'dGhlIHNhbXBsZSBub25jZQ=='
 const SWITCHING = 'HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n'
@@ -133,6 +133,8 @@ class FrameClient {
   #frame (bytes: Buffer, payload: Buffer): void {
     const opcode = (bytes[0] as number) & 15
     // Masked, a reserved bit, a fragment, a length in more bytes than it needs: none of it is a server's.
+    // Its heartbeat comes at any time.
+    if (bytes.equals(serverFrame(OP.ping, ''))) return
     if (!bytes.equals(serverFrame(opcode, payload))) this.#say(`malformed ${bytes.toString('hex')}`)
     else if (opcode === OP.pong) this.#say(pong(payload))
     else if (opcode === OP.close) {
@@ -199,7 +201,7 @@ export class FrameNode {
     return { said, contents: contents() }
   }
 
-  async #run ({ write, answers, answersClose = false }: FrameCase, headers = '', first = Buffer.alloc(0)): Promise<Run> {
+  async #run ({ write, answers, answersClose = false }: FrameCase, headers = '', first: Buffer = Buffer.alloc(0)): Promise<Run> {
     const user = `user-${++this.#users}`
     const client = new FrameClient(this.#node.port, user, headers, first, answersClose)
     await client.frames(2)
