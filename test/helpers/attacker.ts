@@ -7,7 +7,9 @@ import { within } from '../../demo/client.ts'
 import { loggingOptions } from '../../src/logging.ts'
 import { OPCODE, RawClient } from './raw-client.ts'
 
+/** More than the five seconds that a head may take. */
 const PATIENCE_MS = 8_000
+const CLOSE_PATIENCE_MS = 3_000
 const HEAD_END = '\r\n\r\n'
 
 export interface RequestParts {
@@ -82,7 +84,7 @@ export async function closeCode (port: number, token: string, attack: (client: R
   const client = await RawClient.connect({ port, token, onFrame: (_client, opcode, payload) => { if (opcode === OPCODE.close) code = payload.readUInt16BE(0) } })
   try {
     attack(client)
-    await within(client.closed, 'end of the session', PATIENCE_MS)
+    await within(client.closed, 'end of the session', CLOSE_PATIENCE_MS)
   } finally {
     client.reset()
   }
