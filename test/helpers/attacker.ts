@@ -1,6 +1,8 @@
 /** The other side of test/security: requests and frames as no honest client sends them, on bare sockets, and what comes back. */
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
+import { fileURLToPath } from 'node:url'
 import { pino, type LoggerOptions } from 'pino'
 import type { Test } from 'tap'
 import { within } from '../../demo/client.ts'
@@ -95,4 +97,21 @@ export async function closeCode (port: number, token: string, attack: (client: R
 export function logLines () {
   const lines: string[] = []
   return { lines, logger: pino(loggingOptions({ level: 'trace', nodeId: 'node-1' }) as LoggerOptions, { write: (line: string) => { lines.push(line) } }) }
+}
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url))
+
+/** The process with an app that does as `FAKE` says (fake-app.ts); its output and exit code. */
+export function startProcess (t: Test, env: Record<string, string>) {
+  const child = spawn(process.execPath, ['--import', 'tsx', '--import', './test/helpers/fake-app-hook.mjs', 'src/main.ts'], {
+    cwd: ROOT,
+    env: {
+      PATH: process.env.PATH, IM_SERVICE_ADDR: 'im:1', USER_SERVICE_ADDR: 'user:1', AUTH_SERVICE_ADDR: 'auth:1', ETCD_ENDPOINTS: 'http://etcd:1', REDIS_ADDR: 'redis:1', KAFKA_BROKERS: 'kafka:1', WS_HOST: '127.0.0.1', WS_PORT: '0', GATEWAY_NODE_ID: 'gw-test', ...env
+    },
+    stdio: ['ignore', 'pipe', 'pipe']
+  })
+  t.teardown(() => { child.kill('SIGKILL') })
+  let output = ''
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => { output += chunk.toString() })
+  return { child, output: () => output, exit: within(once(child, 'close'), 'exit', 20_000).then(([code]) => code as number) }
 }

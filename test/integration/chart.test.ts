@@ -163,3 +163,37 @@ t.test('What would be a pod that does not start is refused by name', async (t) =
   t.match(template(...ADDRESSES, 'config.WS_PORT=81').words, /config\.WS_PORT: the chart sets it/)
   t.match(template(...ADDRESSES, 'config.GRPC_AUTH_TOKEN=x').words, /config\.GRPC_AUTH_TOKEN: it is among secrets\.keys/)
 })
+
+t.test('The network is closed and the way from outside is /ws alone, where that is asked for', async (t) => {
+  const peers = ['imService[0].podSelector.matchLabels.app=im', 'loadBalancer[0].namespaceSelector.matchLabels.name=ingress', 'prometheus[0].namespaceSelector.matchLabels.name=monitoring', 'egress[0].to[0].podSelector.matchLabels.app=etcd']
+  const settings = ['networkPolicy.enabled=true', ...peers.map((peer) => `networkPolicy.${peer}`), 'ingress.enabled=true', 'ingress.host=chat.example', 'ingress.tlsSecret=chat-tls']
+  const { code, output, words } = template(...ADDRESSES, ...settings)
+  t.equal(code, 0, words)
+  const { spec } = find<Deployment>(output, 'Deployment', 'chat-im-gateway')
+  const own = { podSelector: { matchLabels: spec.selector.matchLabels } }
+  const policy = find<KubernetesObject & { readonly spec: unknown }>(output, 'NetworkPolicy', 'chat-im-gateway')
+  t.strictSame(policy.spec, {
+    podSelector: own.podSelector,
+    policyTypes: ['Ingress', 'Egress'],
+    ingress: [
+      { from: [own, { podSelector: { matchLabels: { app: 'im' } } }], ports: [{ port: 'grpc', protocol: 'TCP' }] },
+      { from: [{ namespaceSelector: { matchLabels: { name: 'ingress' } } }, { namespaceSelector: { matchLabels: { name: 'monitoring' } } }], ports: [{ port: 'ws', protocol: 'TCP' }] }
+    ],
+    egress: [
+      { to: [own], ports: [{ port: 'grpc', protocol: 'TCP' }] },
+      { to: [{ namespaceSelector: {} }], ports: [{ port: 53, protocol: 'UDP' }, { port: 53, protocol: 'TCP' }] },
+      { to: [{ podSelector: { matchLabels: { app: 'etcd' } } }] }
+    ]
+  })
+  const ingress = find<KubernetesObject & { readonly spec: unknown }>(output, 'Ingress', 'chat-im-gateway')
+  t.strictSame(ingress.spec, {
+    tls: [{ hosts: ['chat.example'], secretName: 'chat-tls' }],
+    rules: [{ host: 'chat.example', http: { paths: [{ path: '/ws', pathType: 'Exact', backend: { service: { name: 'chat-im-gateway', port: { name: 'ws' } } } }] } }]
+  })
+  for (const [at, peer] of peers.entries()) {
+    const name = peer.replace(/\[.*/, '')
+    t.match(template(...ADDRESSES, ...settings.filter((_, i) => i !== at + 1)).words, new RegExp(`networkPolicy\\.${name}: it may not be empty`))
+  }
+  t.match(template(...ADDRESSES, 'ingress.enabled=true').words, /ingress\.host: the host is required/)
+  t.match(template(...ADDRESSES, 'config.REDIS_PASSWORD=x').words, /config\.REDIS_PASSWORD: it is a secret/)
+})
