@@ -8,7 +8,7 @@ interface KubernetesObject { readonly kind: string, readonly metadata: { readonl
 interface Service extends KubernetesObject { readonly spec: { readonly clusterIP?: string, readonly type?: string, readonly selector: Labels, readonly ports: { readonly name: string, readonly port: number, readonly targetPort: string }[] } }
 interface ConfigMap extends KubernetesObject { readonly data: Readonly<Record<string, string>> }
 type Labels = Readonly<Record<string, string>>
-interface Probe { readonly httpGet: { readonly path: string, readonly port: string } }
+interface Probe { readonly httpGet: { readonly path: string, readonly port: string, readonly scheme: string } }
 interface Container {
   readonly image: string
   readonly command?: unknown
@@ -108,7 +108,9 @@ t.test('The Deployment has three pods without rights that leave in order', async
   t.equal(container.startupProbe.httpGet.path, '/healthz')
   t.equal(container.livenessProbe.httpGet.path, '/healthz')
   t.equal(container.readinessProbe.httpGet.path, '/readyz')
-  for (const probe of [container.startupProbe, container.livenessProbe, container.readinessProbe]) t.equal(probe.httpGet.port, 'ws')
+  for (const probe of [container.startupProbe, container.livenessProbe, container.readinessProbe]) t.match(probe.httpGet, { port: 'ws', scheme: 'HTTP' })
+  const [secure] = find<Deployment>(template(...ADDRESSES, 'secrets.keys={GRPC_AUTH_TOKEN,WS_TLS_CERT,WS_TLS_KEY}').output, 'Deployment', 'chat-im-gateway').spec.template.spec.containers as [Container]
+  for (const probe of [secure.startupProbe, secure.livenessProbe, secure.readinessProbe]) t.equal(probe.httpGet.scheme, 'HTTPS')
 })
 
 t.test('The pod knows its name and address, and its secrets are files', async (t) => {
