@@ -2,8 +2,9 @@
  * `npm run test:mutations [-- ID...]`: breaks each rule on purpose, in a copy of the tree, and demands that a test which
  * carries the rule's id turns red.
  *
- * test/mutations/*.json hold the breaks: `{ id, file, find, replace, test }`. `find` stands exactly once in `file`; `test`
- * is the file that is run. A break is caught when a test whose name has the id fails, or never ends.
+ * test/mutations/*.json hold the breaks: `{ id, file, find, replace, test }`. `id` is a rule of docs/behaviour.md, or
+ * `security N` for a line of SECURITY.md. `find` stands exactly once in `file`; of the file `test` those tests are run whose
+ * names have `[id]` or begin with `id: `. A break is caught when one of them fails, or never ends.
  */
 import { spawn } from 'node:child_process'
 import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
@@ -15,7 +16,7 @@ import { withServices } from './lib/services.mjs'
 
 const WORKERS = 2
 const TEST_TIMEOUT_MS = 60_000
-const COPIED = ['.taprc', 'LICENSE', 'buf.gen.yaml', 'buf.yaml', 'charts', 'demo', 'deploy', 'docs', 'package-lock.json', 'package.json', 'plugins', 'proto', 'routes', 'scripts', 'src', 'test', 'tsconfig.build.json', 'tsconfig.json']
+const COPIED = ['.taprc', 'CONTRIBUTING.md', 'Dockerfile', 'LICENSE', 'README.md', 'buf.gen.yaml', 'buf.yaml', 'charts', 'demo', 'deploy', 'docs', 'package-lock.json', 'package.json', 'plugins', 'proto', 'routes', 'scripts', 'src', 'test', 'tsconfig.build.json', 'tsconfig.json']
 
 await prepare()
 const wanted = process.argv.slice(2)
@@ -76,9 +77,10 @@ async function runGroup (copy, test, mutations, env) {
       continue
     }
     writeFileSync(path, source.replace(mutation.find, () => mutation.replace))
-    const { code, late, red } = await runTest(copy, test, env)
+    const carriers = new RegExp(`\\[${mutation.id}\\]|^${mutation.id}: `)
+    const { code, late, red } = await runTest(copy, test, { ...env, TAP_GREP: String(carriers) })
     writeFileSync(path, source)
-    const caught = red.filter((name) => name.includes(`[${mutation.id}]`))
+    const caught = red.filter((name) => carriers.test(name))
     if (late || caught.length > 0) report(true, mutation.id, `${mutation.file}: ${late ? 'the test never ended' : caught[0]}`)
     else report(false, mutation.id, `${mutation.file}: ${code === 0 ? `${test} stays green` : `no test with the id fails in ${test} (${red.join('; ') || 'it did not load'})`}`)
   }

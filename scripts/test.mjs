@@ -1,7 +1,7 @@
 /**
  * The test runner.
  *
- *   node scripts/test.mjs [unit|frames|properties|leaks|integration]... [--no-coverage] [FILE]...
+ *   node scripts/test.mjs [unit|frames|security|properties|leaks|integration]... [--no-coverage] [FILE]...
  *
  * Without a suite it runs all of them. It installs packages, generates types and, for integration tests, starts the
  * services whose addresses the environment does not give; it stops what it started. Its last line has the totals.
@@ -14,7 +14,7 @@ import { fail, files, root } from './lib/project.mjs'
 import { withServices } from './lib/services.mjs'
 import { runTap } from './lib/tap.mjs'
 
-const SUITES = ['unit', 'frames', 'properties', 'leaks', 'integration']
+const SUITES = ['unit', 'frames', 'security', 'properties', 'leaks', 'integration']
 const args = process.argv.slice(2)
 const unknown = args.filter((arg) => arg.startsWith('-') && arg !== '--no-coverage')
 if (unknown.length > 0) fail(`unknown option: ${unknown.join(' ')}`, 64)
@@ -53,7 +53,7 @@ async function runSuite (suite, paths) {
     process.stdout.write(`# properties: FC_SEED=${seed} repeats this run\n`)
     return await runTap(paths, { jobs: 2, fileTimeoutS: 120, timeoutMs: 600_000, env: { FC_SEED: seed } })
   }
-  if (suite === 'frames') return await runTap(paths, { jobs: 2, fileTimeoutS: 60, timeoutMs: 180_000 })
+  if (suite === 'frames' || suite === 'security') return await runTap(paths, { jobs: 2, fileTimeoutS: 60, timeoutMs: 180_000 })
   // By itself: it fills two cores, and what it measures is its own.
   if (suite === 'leaks') return await runTap(paths, { jobs: 1, fileTimeoutS: 120, timeoutMs: 300_000 })
   // Three at a time on two cores: some tests wait for sockets and deadlines most of their time.

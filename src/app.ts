@@ -17,6 +17,7 @@ import peers from '../plugins/peers.ts'
 import pushGrpc from '../plugins/push-grpc.ts'
 import rateLimit from '../plugins/rate-limit.ts'
 import registry from '../plugins/registry.ts'
+import tls from '../plugins/tls.ts'
 import tracing from '../plugins/tracing.ts'
 import upstream from '../plugins/upstream.ts'
 import { createHttpServer } from '../plugins/lib/http-server.ts'
@@ -66,7 +67,7 @@ export async function build (config: Config, overrides: Overrides = {}): Promise
 interface Node { readonly clock: Clock, readonly startId: string, readonly random: () => number }
 
 async function assemble (app: FastifyInstance, config: Config, overrides: Overrides, { clock, startId, random }: Node): Promise<void> {
-  const { nodeId, version } = config.node
+  const { handshake, node: { nodeId, version } } = config
   await app.register(metrics, { version, processMetrics: true, worker: config.workers.index?.toString() })
   await app.register(tracing, { ...config.tracing, nodeId, version })
   const { meter, tracer, log: logger } = app
@@ -80,8 +81,8 @@ async function assemble (app: FastifyInstance, config: Config, overrides: Overri
     maxMemoryBytes: config.overload.maxMemoryBytes,
     connections: () => known.hub?.connectionCount ?? 0
   })
-  const board = app.health
-  const common = { clock, meter, logger, health: board }
+  if (config.ws.tls?.files !== undefined) await app.register(tls, { ...config.ws.tls, files: config.ws.tls.files, clock })
+  const common = { clock, meter, logger, health: app.health }
 
   await app.register(cache, { ...common, ...config.redis, cache: overrides.sharedCache, nodeId, ttlMs: config.groups.cacheTtlMs, random })
   await app.register(registry, {
@@ -100,7 +101,6 @@ async function assemble (app: FastifyInstance, config: Config, overrides: Overri
   await app.register(auth, {
     ...channels, ...config.auth, service: config.auth.serviceAddr, isRevoked: (userId, deviceId, issuedAtMs) => app.registry.isRevoked(userId, deviceId, issuedAtMs)
   })
-  const { handshake } = config
   await app.register(rateLimit, {
     windowMs: handshake.windowMs, perAddress: handshake.perIp, perUser: handshake.perUser, redis: handshake.limiter === 'redis' ? app.redisClient : undefined
   })
@@ -163,7 +163,7 @@ async function assemble (app: FastifyInstance, config: Config, overrides: Overri
   if (config.admin !== undefined) await addAdmin(app, config, config.admin, status)
   // The address that others call is known once the gRPC server listens.
   await app.registry.start(config.grpc.advertiseAddr.replace(/:0$/, `:${app.pushServer.port}`))
-  board.waitForBus(app.groupBus.ready, config.kafka.readyTimeoutMs)
+  app.health.waitForBus(app.groupBus.ready, config.kafka.readyTimeoutMs)
 }
 
 /** What operators ask of this node. */

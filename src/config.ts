@@ -16,6 +16,8 @@ export { ConfigError, type Fault }
 export interface TlsClientConfig { readonly ca?: string, readonly cert?: string, readonly key?: string }
 /** PEM texts of a TLS server; with `ca` callers have to show a certificate with one of `allowedSans`. */
 export interface TlsServerConfig { readonly cert: string, readonly key: string, readonly ca: string | undefined, readonly allowedSans: readonly string[] }
+/** PEM texts of the public port; `files`: where they came from, both from files, to be read again. */
+export interface PublicTlsConfig { readonly cert: string, readonly key: string, readonly files: { readonly cert: string, readonly key: string } | undefined }
 
 export interface Config {
   readonly node: { readonly nodeId: string, readonly version: string }
@@ -31,6 +33,8 @@ export interface Config {
   readonly ws: {
     readonly host: string
     readonly port: number
+    /** undefined: plain HTTP. */
+    readonly tls: PublicTlsConfig | undefined
     readonly readBufferBytes: number
     readonly writeBufferBytes: number
     readonly maxMessageBytes: number
@@ -144,7 +148,7 @@ export function loadSettings (env: Environment, options: LoadOptions): Settings 
   const derived = derive(values, probe, options.worker)
   const all = [...faults, ...check({ values, derived, given, requireServices: options.requireServices }, faults)]
   if (all.length > 0) throw new ConfigError(inTableOrder(all))
-  return { config: buildConfig(values, derived), values, derived, given }
+  return { config: buildConfig(values, derived, (name) => env[`${name}_FILE`]), values, derived, given }
 }
 
 /** The Config alone. Throws a ConfigError with all faults at once. */

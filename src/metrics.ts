@@ -39,6 +39,7 @@ export const COUNTERS = {
   registry_verdicts_total: { help: 'Sessions that the registry had closed', labels: ['verdict'] },
   watch_breaks_total: { help: 'Times the registry watch ended and was opened again', labels: ['reason'] },
   watch_resync_total: { help: 'Times the registry watch had to read everything again' },
+  certificate_renewals_total: { help: 'Times the certificate of the WebSocket port changed: taken, or refused and the one before kept', labels: ['result'] },
   kafka_restarts_total: { help: 'Times the Kafka consumer was started again' },
   worker_restarts_total: { help: 'Worker processes that ended by themselves and were replaced' },
   auth_checks_total: { help: 'Token checks by where they were decided and the result', labels: ['by', 'result'] },

@@ -17,11 +17,19 @@ export interface HttpServerOptions {
   /** Addresses whose X-Forwarded-For counts; none: nobody's. */
   readonly trustedProxies: readonly string[]
   readonly readBufferBytes: number
+  /** PEM texts; without them the server speaks plain HTTP. */
+  readonly tls?: { readonly cert: string, readonly key: string } | undefined
   /** Without one nothing is logged. */
   readonly logger: FastifyBaseLogger | undefined
 }
 
-export function createHttpServer ({ maxConnections, trustedProxies, readBufferBytes, logger }: HttpServerOptions): FastifyInstance {
+export function createHttpServer ({ maxConnections, trustedProxies, readBufferBytes, tls, logger }: HttpServerOptions): FastifyInstance {
+  const limits = {
+    headersTimeout: HTTP_TIMEOUT_MS,
+    connectionsCheckingInterval: CONNECTIONS_CHECK_MS,
+    maxHeaderSize: MAX_HEADER_BYTES,
+    highWaterMark: readBufferBytes
+  }
   const app = Fastify({
     ...(logger === undefined ? { logger: false } : { loggerInstance: logger }),
     logController: new LogController({ disableRequestLogging: true }),
@@ -31,14 +39,10 @@ export function createHttpServer ({ maxConnections, trustedProxies, readBufferBy
     maxRequestsPerSocket: MAX_REQUESTS_PER_SOCKET,
     // A logger of its own for each request would cost more than a refusal; lines name the connection instead.
     childLoggerFactory: (parent) => parent,
-    clientErrorHandler: (error, socket) => { answerMalformed(error.code, socket) },
-    http: {
-      headersTimeout: HTTP_TIMEOUT_MS,
-      connectionsCheckingInterval: CONNECTIONS_CHECK_MS,
-      maxHeaderSize: MAX_HEADER_BYTES,
-      highWaterMark: readBufferBytes
-    }
-  })
+    clientErrorHandler: (error: NodeJS.ErrnoException, socket: Socket) => { answerMalformed(error.code, socket) },
+    // Node would wait two minutes for a handshake.
+    ...(tls === undefined ? { http: limits } : { https: { ...limits, cert: tls.cert, key: tls.key, handshakeTimeout: HTTP_TIMEOUT_MS } })
+  }) as FastifyInstance
   app.server.maxConnections = maxConnections + SPARE_SOCKETS
   holdProcessWhileClosing(app)
   return app

@@ -1,17 +1,18 @@
 /** Values that passed all checks, laid out by concern. */
 import { readVersion } from '../version.ts'
-import type { Config, TlsClientConfig, TlsServerConfig } from '../config.ts'
+import type { Config, PublicTlsConfig, TlsClientConfig, TlsServerConfig } from '../config.ts'
 import { parseRedisAddress } from './addresses.ts'
 import type { Derived } from './derive.ts'
-import type { Values } from './table.ts'
+import type { Values, VariableName } from './table.ts'
 
-export function buildConfig (v: Values, derived: Derived): Config {
+/** `fileOf`: the path that the environment gives instead of a value. */
+export function buildConfig (v: Values, derived: Derived, fileOf: (name: VariableName) => string | undefined): Config {
   return deepFreeze<Config>({
     node: { nodeId: derived.nodeId, version: readVersion() },
     workers: { count: v.WORKERS, index: derived.worker },
     log: { level: v.LOG_LEVEL },
     tracing: { endpoint: v.OTEL_EXPORTER_OTLP_ENDPOINT, sampleRatio: Number(v.OTEL_TRACES_SAMPLER_ARG) },
-    ws: { host: v.WS_HOST, port: v.WS_PORT, readBufferBytes: v.READ_BUFFER_SIZE, writeBufferBytes: v.WRITE_BUFFER_SIZE, maxMessageBytes: v.MAX_MESSAGE_SIZE, closeTimeoutMs: v.CLOSE_TIMEOUT },
+    ws: { host: v.WS_HOST, port: v.WS_PORT, readBufferBytes: v.READ_BUFFER_SIZE, writeBufferBytes: v.WRITE_BUFFER_SIZE, maxMessageBytes: v.MAX_MESSAGE_SIZE, closeTimeoutMs: v.CLOSE_TIMEOUT, tls: publicTls(v, fileOf('WS_TLS_CERT'), fileOf('WS_TLS_KEY')) },
     outbox: { outboxBytes: v.OUTBOX_BYTES, outboxTotalBytes: v.OUTBOX_TOTAL_BYTES, writeWaitMs: v.WRITE_WAIT },
     heartbeat: { intervalMs: derived.heartbeatIntervalMs, timeoutMs: derived.heartbeatTimeoutMs },
     limits: { messagesPerSecond: v.MAX_MESSAGES_PER_SECOND, devicesPerUser: v.MAX_DEVICES_PER_USER, maxConnections: derived.maxConnections, maxConnectionsPerIp: v.MAX_CONNECTIONS_PER_IP },
@@ -124,6 +125,12 @@ function tlsClient (on: boolean, ca: string | undefined, cert?: string, key?: st
 function tlsServer (v: Values): TlsServerConfig | undefined {
   if (v.GRPC_TLS_CERT === undefined || v.GRPC_TLS_KEY === undefined) return undefined
   return { cert: v.GRPC_TLS_CERT, key: v.GRPC_TLS_KEY, ca: v.GRPC_TLS_CA, allowedSans: v.GRPC_TLS_ALLOWED_SANS }
+}
+
+function publicTls (v: Values, certFile: string | undefined, keyFile: string | undefined): PublicTlsConfig | undefined {
+  if (v.WS_TLS_CERT === undefined || v.WS_TLS_KEY === undefined) return undefined
+  const files = certFile === undefined || certFile === '' || keyFile === undefined || keyFile === '' ? undefined : { cert: certFile, key: keyFile }
+  return { cert: v.WS_TLS_CERT, key: v.WS_TLS_KEY, files }
 }
 
 function deepFreeze<T> (value: T): T {

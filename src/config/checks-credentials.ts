@@ -9,6 +9,7 @@ const RSA_MIN_BITS = 2048
 
 export function checkCredentials ({ values }: CheckInput, report: Report): void {
   checkTokenKeys(values, report)
+  checkKeyPair(values, 'WS_TLS_CERT', 'WS_TLS_KEY', report)
   checkKeyPair(values, 'GRPC_TLS_CERT', 'GRPC_TLS_KEY', report)
   checkKeyPair(values, 'UPSTREAM_TLS_CERT', 'UPSTREAM_TLS_KEY', report)
   checkKeyPair(values, 'ETCD_TLS_CERT', 'ETCD_TLS_KEY', report)
@@ -70,7 +71,7 @@ function publicKeyFault (pem: string): string | undefined {
   return type === 'ed25519' ? undefined : 'has to be RSA, P-256 or Ed25519'
 }
 
-type Peer = 'GRPC' | 'UPSTREAM' | 'ETCD' | 'REDIS' | 'KAFKA'
+type Peer = 'WS' | 'GRPC' | 'UPSTREAM' | 'ETCD' | 'REDIS' | 'KAFKA'
 
 function checkKeyPair (values: Values, certName: `${Peer}_TLS_CERT`, keyName: `${Peer}_TLS_KEY`, report: Report): void {
   const cert = values[certName]

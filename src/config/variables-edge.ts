@@ -12,6 +12,8 @@ export const NODE = {
 export const WEBSOCKET = {
   WS_HOST: { kind: 'text', form: 'host', default: '0.0.0.0', about: 'Address that the HTTP and WebSocket server binds' },
   WS_PORT: { kind: 'integer', default: 8080, min: 0, max: 65535, original: 'WSPort', about: 'Port of the HTTP and WebSocket server; 0 takes a free one' },
+  WS_TLS_CERT: { kind: 'text', form: 'pem', file: true, about: 'Certificate chain of the HTTP and WebSocket server (PEM): turns TLS on; with WS_TLS_CERT_FILE and WS_TLS_KEY_FILE both are read again every 10s, and what has changed holds for new connections. The memory that TLS takes is not in the sums of MAX_CONNECTIONS' },
+  WS_TLS_KEY: { kind: 'text', form: 'pem', secret: true, about: 'Its private key (PEM)' },
   READ_BUFFER_SIZE: { kind: 'size', default: '4096', min: '1KB', max: '1MB', original: 'ReadBufferSize', about: 'Bytes that are read from a client socket at a time (its highWaterMark)' },
   WRITE_BUFFER_SIZE: { kind: 'size', default: '4096', min: '512', max: '1MB', original: 'WriteBufferSize', about: 'Frames are joined into writes of at most this size; a larger frame leaves alone' },
   MAX_MESSAGE_SIZE: { kind: 'size', default: '10KB', min: '256', max: '1MB', original: 'MaxMessageSize', about: 'Largest frame a client may send, as a whole; a larger one closes the socket with 1009' },

@@ -8,6 +8,7 @@ import fp from 'fastify-plugin'
 import connections, { type ConnectionsOptions } from '../../plugins/connections.ts'
 import metrics from '../../plugins/metrics.ts'
 import rateLimit from '../../plugins/rate-limit.ts'
+import tls, { type TlsOptions } from '../../plugins/tls.ts'
 import upstream from '../../plugins/upstream.ts'
 import { createHttpServer } from '../../plugins/lib/http-server.ts'
 import wsRoute, { type WsRouteOptions } from '../../routes/ws.ts'
@@ -28,6 +29,7 @@ export interface EdgeOptions {
   /** Handshakes a minute; 0: no limit. */
   readonly perAddress?: number
   readonly perUser?: number
+  readonly tls?: TlsOptions
 }
 
 export interface Edge {
@@ -53,8 +55,9 @@ const noUsers: UserService = {
 /** Listens on a free port; the caller closes the app. */
 export async function startEdge (options: EdgeOptions): Promise<Edge> {
   const { clock = systemClock } = options
-  const app = createHttpServer({ maxConnections: MAX_CONNECTIONS, trustedProxies: [], readBufferBytes: 4_096, logger: undefined })
+  const app = createHttpServer({ maxConnections: MAX_CONNECTIONS, trustedProxies: [], readBufferBytes: 4_096, tls: options.tls, logger: undefined })
   await app.register(metrics, { version: 'test', processMetrics: false })
+  if (options.tls !== undefined) await app.register(tls, options.tls)
   await app.register(fp(async (fastify) => { fastify.decorate('registry', options.registry as never) }, { name: 'registry' }))
   await app.register(upstream, {
     im: options.im,

@@ -8,7 +8,7 @@ interface KubernetesObject { readonly kind: string, readonly metadata: { readonl
 interface Service extends KubernetesObject { readonly spec: { readonly clusterIP?: string, readonly type?: string, readonly selector: Labels, readonly ports: { readonly name: string, readonly port: number, readonly targetPort: string }[] } }
 interface ConfigMap extends KubernetesObject { readonly data: Readonly<Record<string, string>> }
 type Labels = Readonly<Record<string, string>>
-interface Probe { readonly httpGet: { readonly path: string, readonly port: string } }
+interface Probe { readonly httpGet: { readonly path: string, readonly port: string, readonly scheme: string } }
 interface Container {
   readonly image: string
   readonly command?: unknown
@@ -108,7 +108,9 @@ t.test('The Deployment has three pods without rights that leave in order', async
   t.equal(container.startupProbe.httpGet.path, '/healthz')
   t.equal(container.livenessProbe.httpGet.path, '/healthz')
   t.equal(container.readinessProbe.httpGet.path, '/readyz')
-  for (const probe of [container.startupProbe, container.livenessProbe, container.readinessProbe]) t.equal(probe.httpGet.port, 'ws')
+  for (const probe of [container.startupProbe, container.livenessProbe, container.readinessProbe]) t.match(probe.httpGet, { port: 'ws', scheme: 'HTTP' })
+  const [secure] = find<Deployment>(template(...ADDRESSES, 'secrets.keys={GRPC_AUTH_TOKEN,WS_TLS_CERT,WS_TLS_KEY}').output, 'Deployment', 'chat-im-gateway').spec.template.spec.containers as [Container]
+  for (const probe of [secure.startupProbe, secure.livenessProbe, secure.readinessProbe]) t.equal(probe.httpGet.scheme, 'HTTPS')
 })
 
 t.test('The pod knows its name and address, and its secrets are files', async (t) => {
@@ -162,4 +164,38 @@ t.test('What would be a pod that does not start is refused by name', async (t) =
   t.match(template(...ADDRESSES, 'shutdown.drainTimeoutSeconds=110').words, /gracePeriodSeconds must exceed/)
   t.match(template(...ADDRESSES, 'config.WS_PORT=81').words, /config\.WS_PORT: the chart sets it/)
   t.match(template(...ADDRESSES, 'config.GRPC_AUTH_TOKEN=x').words, /config\.GRPC_AUTH_TOKEN: it is among secrets\.keys/)
+})
+
+t.test('The network is closed and the way from outside is /ws alone, where that is asked for', async (t) => {
+  const peers = ['imService[0].podSelector.matchLabels.app=im', 'loadBalancer[0].namespaceSelector.matchLabels.name=ingress', 'prometheus[0].namespaceSelector.matchLabels.name=monitoring', 'egress[0].to[0].podSelector.matchLabels.app=etcd']
+  const settings = ['networkPolicy.enabled=true', ...peers.map((peer) => `networkPolicy.${peer}`), 'ingress.enabled=true', 'ingress.host=chat.example', 'ingress.tlsSecret=chat-tls']
+  const { code, output, words } = template(...ADDRESSES, ...settings)
+  t.equal(code, 0, words)
+  const { spec } = find<Deployment>(output, 'Deployment', 'chat-im-gateway')
+  const own = { podSelector: { matchLabels: spec.selector.matchLabels } }
+  const policy = find<KubernetesObject & { readonly spec: unknown }>(output, 'NetworkPolicy', 'chat-im-gateway')
+  t.strictSame(policy.spec, {
+    podSelector: own.podSelector,
+    policyTypes: ['Ingress', 'Egress'],
+    ingress: [
+      { from: [own, { podSelector: { matchLabels: { app: 'im' } } }], ports: [{ port: 'grpc', protocol: 'TCP' }] },
+      { from: [{ namespaceSelector: { matchLabels: { name: 'ingress' } } }, { namespaceSelector: { matchLabels: { name: 'monitoring' } } }], ports: [{ port: 'ws', protocol: 'TCP' }] }
+    ],
+    egress: [
+      { to: [own], ports: [{ port: 'grpc', protocol: 'TCP' }] },
+      { to: [{ namespaceSelector: {} }], ports: [{ port: 53, protocol: 'UDP' }, { port: 53, protocol: 'TCP' }] },
+      { to: [{ podSelector: { matchLabels: { app: 'etcd' } } }] }
+    ]
+  })
+  const ingress = find<KubernetesObject & { readonly spec: unknown }>(output, 'Ingress', 'chat-im-gateway')
+  t.strictSame(ingress.spec, {
+    tls: [{ hosts: ['chat.example'], secretName: 'chat-tls' }],
+    rules: [{ host: 'chat.example', http: { paths: [{ path: '/ws', pathType: 'Exact', backend: { service: { name: 'chat-im-gateway', port: { name: 'ws' } } } }] } }]
+  })
+  for (const [at, peer] of peers.entries()) {
+    const name = peer.replace(/\[.*/, '')
+    t.match(template(...ADDRESSES, ...settings.filter((_, i) => i !== at + 1)).words, new RegExp(`networkPolicy\\.${name}: it may not be empty`))
+  }
+  t.match(template(...ADDRESSES, 'ingress.enabled=true').words, /ingress\.host: the host is required/)
+  t.match(template(...ADDRESSES, 'config.REDIS_PASSWORD=x').words, /config\.REDIS_PASSWORD: it is a secret/)
 })

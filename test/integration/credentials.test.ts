@@ -2,15 +2,18 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
+import { Etcd3, Range } from 'etcd3'
 import Fastify from 'fastify'
 import t from 'tap'
 import cache from '../../plugins/cache.ts'
 import { EtcdKv } from '../../plugins/lib/etcd-kv.ts'
 import { loadConfig, type Config } from '../../src/config.ts'
 import { systemClock } from '../../src/embedded/system-clock.ts'
+import { startApp } from '../helpers/app.ts'
 import { eventually, Sink } from '../helpers/bus-conformance.ts'
 import { createAuthority } from '../helpers/certificates.ts'
 import { FakeHealth } from '../helpers/fakes.ts'
+import { BEARER, imCaller } from '../helpers/im-caller.ts'
 import { KafkaWorld } from '../helpers/kafka-world.ts'
 import { freePort } from '../helpers/free-port.ts'
 import { startRedis } from '../helpers/redis-servers.ts'
@@ -136,4 +139,28 @@ t.test('etcd', async (t) => {
   const refused = storeWith({ ETCD_TLS_CA: stranger.ca })
   await t.rejects(refused.kv.range('/registry/'))
   t.ok(refused.health.downs.has('etcd'))
+
+  await t.test('a user whose role is limited to /registry/ is enough for a node, and is refused elsewhere', async (t) => {
+    const admin = new Etcd3({ hosts: `https://127.0.0.1:${clientPort}`, credentials: { rootCertificate: Buffer.from(authority.ca), certChain: Buffer.from(client.cert), privateKey: Buffer.from(client.key) } })
+    t.teardown(() => { admin.close() })
+    const role = await admin.role('gateway').create()
+    await role.grant({ permission: 'Readwrite', range: Range.prefix('/registry/') })
+    await (await admin.user('gateway').create('a secret')).addRole('gateway')
+    await (await admin.user('root').create('the root of all')).addRole(await admin.role('root').create())
+    await admin.auth.authEnable()
+
+    const { kv } = storeWith({ ETCD_USERNAME: 'gateway', ETCD_PASSWORD: 'a secret' })
+    const node = await startApp(t, { GRPC_AUTH_TOKEN: BEARER }, { kv })
+    const device = await node.connect('ann')
+    const service = imCaller(t, node)
+    t.match(await service.push({}), { success: true, routesIncomplete: false })
+    t.match(await service.presence(['ann']), { users: [{ devices: [{ deviceId: 'phone' }] }], incomplete: false })
+    t.equal(await node.metric('im_gateway_registry_watch_live'), 1)
+    await device.close()
+    await eventually(async () => (await kv.range('/registry/users/', { prefix: true })).entries.length === 0, PATIENCE_MS)
+    await t.rejects(kv.range('/other/'))
+    await t.rejects(kv.range('/registry', { prefix: true }), 'a prefix that is wider')
+    const wrong = storeWith({ ETCD_USERNAME: 'gateway', ETCD_PASSWORD: 'another' })
+    await t.rejects(wrong.kv.range('/registry/'))
+  })
 })

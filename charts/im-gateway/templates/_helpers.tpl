@@ -18,6 +18,11 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end -}}
 
+{{/* Of the WebSocket port. */}}
+{{- define "im-gateway.scheme" -}}
+{{- if has "WS_TLS_CERT" .Values.secrets.keys -}}HTTPS{{- else -}}HTTP{{- end -}}
+{{- end -}}
+
 {{/* Faults that would otherwise show as pods that do not start. */}}
 {{- define "im-gateway.check" -}}
 {{- if not (or (has "GRPC_AUTH_TOKEN" .Values.secrets.keys) (and (has "GRPC_TLS_CERT" .Values.secrets.keys) (has "GRPC_TLS_KEY" .Values.secrets.keys) (has "GRPC_TLS_CA" .Values.secrets.keys))) -}}
@@ -27,12 +32,23 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- fail "shutdown: gracePeriodSeconds must exceed preStopSeconds and drainTimeoutSeconds together" -}}
 {{- end -}}
 {{- $own := list "WS_HOST" "WS_PORT" "GRPC_HOST" "GRPC_PORT" "GRPC_ADVERTISE_ADDR" "GATEWAY_NODE_ID" "AUTH_SERVICE_ADDR" "IM_SERVICE_ADDR" "USER_SERVICE_ADDR" "ETCD_ENDPOINTS" "KAFKA_BROKERS" "REDIS_ADDR" "MAX_CONNECTIONS" "PRE_STOP_DELAY" "DRAIN_TIMEOUT" "GRACE_PERIOD" -}}
+{{- $secret := list "WS_TLS_KEY" "ADMIN_TOKEN" "JWT_SECRET" "JWT_SECRET_PREVIOUS" "UPSTREAM_TLS_KEY" "GRPC_AUTH_TOKEN" "GRPC_TLS_KEY" "ETCD_PASSWORD" "ETCD_TLS_KEY" "REDIS_PASSWORD" "REDIS_SENTINEL_PASSWORD" "REDIS_TLS_KEY" "KAFKA_SASL_PASSWORD" "KAFKA_TLS_KEY" -}}
 {{- range $name, $value := .Values.config -}}
 {{- if has $name $own -}}
 {{- fail (printf "config.%s: the chart sets it from a value of its own" $name) -}}
 {{- end -}}
 {{- if has $name $.Values.secrets.keys -}}
 {{- fail (printf "config.%s: it is among secrets.keys as well" $name) -}}
+{{- end -}}
+{{- if has $name $secret -}}
+{{- fail (printf "config.%s: it is a secret, name it in secrets.keys" $name) -}}
+{{- end -}}
+{{- end -}}
+{{- if .Values.networkPolicy.enabled -}}
+{{- range $name := list "imService" "loadBalancer" "prometheus" "egress" -}}
+{{- if not (index $.Values.networkPolicy $name) -}}
+{{- fail (printf "networkPolicy.%s: it may not be empty, which would be everybody" $name) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
