@@ -80,6 +80,8 @@ export async function startNode (world: FakeWorld, env: Readonly<Record<string, 
     JWT_SECRET: SECRET,
     HANDSHAKE_LIMITER: 'local',
     LOG_LEVEL: 'silent',
+    // A test that wants a node to refuse for it says so: whatever else the machine does is no load of the node's.
+    MAX_EVENT_LOOP_DELAY: '1m',
     ...env
   }, { requireServices: false })
   const app = await build(config, { kv, bus: broker.consumer(), sharedCache: null, ...overrides })

@@ -161,7 +161,7 @@ export class FrameNode {
 
   static async start (t: Test): Promise<FrameNode> {
     // Limits that belong to other tests are out of the way; what closes late is not mistaken for what closes.
-    const node = await startApp(t, { MAX_MESSAGES_PER_SECOND: '1000', HANDSHAKES_PER_IP: '0', CLOSE_TIMEOUT: '30s', MAX_EVENT_LOOP_DELAY: '10s' })
+    const node = await startApp(t, { MAX_MESSAGES_PER_SECOND: '1000', HANDSHAKES_PER_IP: '0', CLOSE_TIMEOUT: '30s' })
     return new FrameNode(node, await node.connect('neighbour'))
   }
 
