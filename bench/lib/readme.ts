@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { growthSection, readGrowth } from './growth-report.ts'
 import { ROOT } from './machine.ts'
 import { GATEWAY } from './peers.ts'
+import { REMARKS } from './remarks.ts'
 import { comparison, RESULTS, runText, spreadText, type Report } from './report.ts'
 
 /** Writes it anew. */
@@ -55,6 +56,7 @@ function section (report: Report): string {
     ...verdicts.map(({ target, met, seen }) => `- ${met ? 'Met' : '**Missed**'}: ${target}: ${seen}.`),
     ...Object.entries(without).map(([name, why]) => `- ${name}: not measured, ${why}.`),
     '',
+    ...(REMARKS[id] === undefined ? [] : [REMARKS[id], '']),
     runText(report)
   ].join('\n')
 }

@@ -11,9 +11,8 @@ const DEAF = MEMBERS / 100
 const CONTENT_BYTES = 8_000
 const PER_SECOND = 30
 const WARM_UP = 10 * PER_SECOND
-const HEALTHY = 10 * PER_SECOND
 /** Longer than WRITE_WAIT, and than the kernel takes all. */
-const STALLED = 25 * PER_SECOND
+const MESSAGES = 25 * PER_SECOND
 const PATIENCE_MS = 10_000
 const CLOSE_MS = 2_000
 const MEGABYTE = 1024 ** 2
@@ -34,9 +33,9 @@ export const S10: Scenario = {
     await server.ask('content', CONTENT_BYTES)
     await load.open(MEMBERS)
     await flow(stage, WARM_UP, MEMBERS)
-    const before = await flow(stage, HEALTHY, MEMBERS)
+    const before = await flow(stage, MESSAGES, MEMBERS)
     await load.deaf(DEAF)
-    const after = await flow(stage, STALLED, MEMBERS - DEAF)
+    const after = await flow(stage, MESSAGES, MEMBERS - DEAF)
     // They read again, up to the end where the server has closed them.
     await load.deaf(0)
     await sleep(CLOSE_MS)
