@@ -21,8 +21,13 @@ const id = fc.oneof(fc.constantFrom('m1', 'm2', 'p1'), fc.string({ minLength: 1,
 const recipient = fc.oneof(fc.constantFrom(FODDER, GROUP, 'group_none', 'f1', 'f2', ''), fc.string({ unit: 'binary', maxLength: 130 }))
 const frame = fc.oneof(
   fc.record({
-    type: fc.constant('send_msg'), msg_id: id, recipient, content: fc.string({ unit: 'binary', maxLength: 200 }), timestamp: fc.nat(),
-    message_type: fc.constantFrom(undefined, 'text', 'image', 'none'), metadata: fc.option(fc.dictionary(fc.string({ maxLength: 5 }), fc.string({ maxLength: 5 }), { maxKeys: 40 }), { nil: undefined }),
+    type: fc.constant('send_msg'),
+    msg_id: id,
+    recipient,
+    content: fc.string({ unit: 'binary', maxLength: 200 }),
+    timestamp: fc.nat(),
+    message_type: fc.constantFrom(undefined, 'text', 'image', 'none'),
+    metadata: fc.option(fc.dictionary(fc.string({ maxLength: 5 }), fc.string({ maxLength: 5 }), { maxKeys: 40 }), { nil: undefined }),
     traceparent: fc.option(fc.constantFrom('00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01', 'ff', 'x'.repeat(129)), { nil: undefined })
   }),
   fc.record({ type: fc.constant('ack'), msg_id: fc.option(id, { nil: undefined }), msg_ids: fc.option(fc.array(id, { maxLength: 300 }), { nil: undefined }) }),

@@ -21,8 +21,18 @@ const text = fc.string({ unit: 'binary', maxLength: 100 })
 const int64 = fc.oneof(fc.constantFrom(0n, 1n, -1n, 2n ** 53n, 2n ** 63n - 1n, -(2n ** 63n)), fc.bigInt({ min: 0n, max: 2n ** 53n - 1n }))
 const scope = fc.constantFrom(0, 1, 2, -1, 99)
 const push: fc.Arbitrary<PushMessageRequest> = fc.record({
-  msgId: fc.oneof(fc.constantFrom('p1', 'p2'), text), recipientId: user, deviceId: fc.constantFrom('', '', 'phone', 'none', '/'), senderId: user, content: fc.oneof(text, fc.constant('x'.repeat(70_000))),
-  messageType: fc.constantFrom('text', 'image', '', 'none'), sequenceNumber: int64, timestamp: int64, conversationId: text, metadata: fc.dictionary(text, text, { maxKeys: 40 }), excludeDeviceId: fc.constantFrom('', 'phone'), scope
+  msgId: fc.oneof(fc.constantFrom('p1', 'p2'), text),
+  recipientId: user,
+  deviceId: fc.constantFrom('', '', 'phone', 'none', '/'),
+  senderId: user,
+  content: fc.oneof(text, fc.constant('x'.repeat(70_000))),
+  messageType: fc.constantFrom('text', 'image', '', 'none'),
+  sequenceNumber: int64,
+  timestamp: int64,
+  conversationId: text,
+  metadata: fc.dictionary(text, text, { maxKeys: 40 }),
+  excludeDeviceId: fc.constantFrom('', 'phone'),
+  scope
 } as never)
 const message: fc.Arbitrary<Buffer> = fc.oneof(
   push.map((request) => PushMessageRequest.encode(request).finish()),

@@ -5,8 +5,9 @@
 import { createRequire } from 'node:module'
 import { pino } from 'pino'
 import { installCodecs } from '../../plugins/lib/kafka-codecs.ts'
+import { boundRecordHeaders } from '../../plugins/lib/kafka-record-headers.ts'
 import { MemoryBroker } from '../../src/embedded/memory-bus.ts'
-import { MemoryKv, type MemoryKvOptions } from '../../src/embedded/memory-kv.ts'
+import { MemoryKv } from '../../src/embedded/memory-kv.ts'
 import { MemoryStore } from '../../src/embedded/memory-store.ts'
 import { systemClock } from '../../src/embedded/system-clock.ts'
 import { GatewayError } from '../../src/errors.ts'
@@ -28,11 +29,6 @@ class LyingKv extends MemoryKv {
   lies: EtcdCase['answers'][number][] = []
   #handlers: WatchHandlers | undefined
   #lastRevision = 0
-
-  constructor (options: MemoryKvOptions) {
-    super(options)
-    this.#handlers = undefined
-  }
 
   override watch (prefix: string, fromRevision: number, handlers: WatchHandlers): KvWatch {
     this.#handlers = handlers
@@ -83,10 +79,22 @@ const services = await new FakeServices().start()
 services.users.groups.set(GROUP, [NEIGHBOUR, FODDER, MUTE])
 const kv = new LyingKv({ clock, store })
 const { app, port } = await startNode({ services, store, broker }, {
-  HANDSHAKE_TIMEOUT: '1s', ADMISSION_TIMEOUT: '300ms', AUTH_TIMEOUT: '500ms', CLOSE_TIMEOUT: '500ms', ACK_TIMEOUT: '1s', IM_TIMEOUT: '2s', IM_ATTEMPT_TIMEOUT: '1s', USER_TIMEOUT: '1s',
-  HANDSHAKES_PER_IP: '0', HANDSHAKES_PER_USER: '0', MAX_PENDING_HANDSHAKES_PER_IP: '1000', ALLOW_QUERY_TOKEN: 'true', GRPC_REFLECTION: 'true'
+  HANDSHAKE_TIMEOUT: '1s',
+  ADMISSION_TIMEOUT: '300ms',
+  AUTH_TIMEOUT: '500ms',
+  CLOSE_TIMEOUT: '500ms',
+  ACK_TIMEOUT: '1s',
+  IM_TIMEOUT: '2s',
+  IM_ATTEMPT_TIMEOUT: '1s',
+  USER_TIMEOUT: '1s',
+  HANDSHAKES_PER_IP: '0',
+  HANDSHAKES_PER_USER: '0',
+  MAX_PENDING_HANDSHAKES_PER_IP: '1000',
+  ALLOW_QUERY_TOKEN: 'true',
+  GRPC_REFLECTION: 'true'
 }, { kv, logger })
 installCodecs()
+boundRecordHeaders()
 
 async function figures (): Promise<Figures> {
   const { hub, outbox, tracker, sender, guard } = app.gateway
