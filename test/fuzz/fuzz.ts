@@ -62,9 +62,9 @@ export class Fuzzing {
 
   static async start (): Promise<Fuzzing> {
     const node = new HelperProcess('node-under-fuzz.ts')
-    const { port, grpcPort } = await node.ready as { port: number, grpcPort: number }
-    const neighbour = new HelperProcess('neighbour.ts', `ws://127.0.0.1:${port}/ws`)
-    await neighbour.ready
+    const neighbour = new HelperProcess('neighbour.ts')
+    const [{ port, grpcPort }] = await Promise.all([node.ready as Promise<{ port: number, grpcPort: number }>, neighbour.ready])
+    await neighbour.call('start', `ws://127.0.0.1:${port}/ws`)
     const { held } = await node.call('figures') as Figures
     // A message of the neighbour may be on its way just now.
     return new Fuzzing(node, neighbour, { port, grpcPort, call: (name, argument) => node.call(name, argument) }, { ...held, 'pending sends': 0 })

@@ -15,10 +15,10 @@ export class HelperProcess {
   readonly #waiting = new Map<number, (answer: Answer) => void>()
   #lastId = -1
 
-  constructor (program: string, ...args: string[]) {
+  constructor (program: string) {
     // Coverage would be that of a process that is killed, and slow it.
     const { NODE_OPTIONS: _options, NODE_V8_COVERAGE: _coverage, ...env } = process.env
-    this.#child = spawn(process.execPath, ['--import', 'tsx', fileURLToPath(new URL(program, import.meta.url)), ...args], { env, stdio: ['ignore', 'ignore', 'inherit', 'ipc'] })
+    this.#child = spawn(process.execPath, ['--import', 'tsx', fileURLToPath(new URL(program, import.meta.url))], { env, stdio: ['ignore', 'ignore', 'inherit', 'ipc'] })
     this.#child.on('message', (answer: Answer) => {
       this.#waiting.get(answer.id)?.(answer)
       this.#waiting.delete(answer.id)

@@ -2,6 +2,7 @@
 import { DemoClient } from '../../demo/client.ts'
 import { tokenFor } from '../helpers/app.ts'
 import { FODDER, MUTE, NEIGHBOUR, PROBE } from './people.ts'
+import { serve } from './served-calls.ts'
 
 /** Since they were last asked for. */
 export interface Peace { readonly answered: number, readonly failed: number, readonly p99Ms: number, readonly isOpen: boolean, readonly probes: number }
@@ -9,7 +10,6 @@ export interface Peace { readonly answered: number, readonly failed: number, rea
 const SEND_EVERY_MS = 20
 const RETURN_MS = 100
 
-const url = process.argv[2] as string
 let latenciesMs: number[] = []
 let failed = 0
 let probes = 0
@@ -20,7 +20,7 @@ async function send (client: DemoClient): Promise<void> {
 }
 
 /** Comes back whenever it was disconnected. */
-async function keep (userId: string, autoAck: boolean): Promise<void> {
+async function keep (url: string, userId: string, autoAck: boolean): Promise<void> {
   const client = await DemoClient.connect({ url, token: tokenFor(userId), autoAck }).catch(() => undefined)
   const timer = setInterval(() => {
     if (client?.isOpen === true) {
@@ -28,25 +28,29 @@ async function keep (userId: string, autoAck: boolean): Promise<void> {
       return
     }
     clearInterval(timer)
-    void keep(userId, autoAck)
+    void keep(url, userId, autoAck)
   }, RETURN_MS)
 }
 
-const neighbour = await DemoClient.connect({ url, token: tokenFor(NEIGHBOUR) })
-await Promise.all([keep(FODDER, true), keep(MUTE, false)])
-setInterval(() => {
-  probes += neighbour.frames.filter((frame) => frame.type === 'message' && String(frame['msg_id']).startsWith(PROBE)).length
-  neighbour.frames.length = 1
-  void send(neighbour)
-}, SEND_EVERY_MS)
+let neighbour: DemoClient | undefined
 
-process.on('message', ({ id }: { id: number }) => {
+async function start (url: string): Promise<void> {
+  const client = neighbour = await DemoClient.connect({ url, token: tokenFor(NEIGHBOUR) })
+  await Promise.all([keep(url, FODDER, true), keep(url, MUTE, false)])
+  setInterval(() => {
+    probes += client.frames.filter((frame) => frame.type === 'message' && String(frame['msg_id']).startsWith(PROBE)).length
+    client.frames.length = 1
+    void send(client)
+  }, SEND_EVERY_MS)
+}
+
+function peace (): Peace {
   const sorted = latenciesMs.sort((a, b) => a - b)
-  const value: Peace = { answered: sorted.length, failed, p99Ms: sorted[Math.floor(sorted.length * 0.99)] ?? Infinity, isOpen: neighbour.isOpen, probes }
+  const value: Peace = { answered: sorted.length, failed, p99Ms: sorted[Math.floor(sorted.length * 0.99)] ?? Infinity, isOpen: neighbour?.isOpen === true, probes }
   latenciesMs = []
   failed = 0
   probes = 0
-  process.send?.({ id, value })
-})
-process.on('disconnect', () => { process.exit() })
-process.send?.({ id: 0, value: undefined })
+  return value
+}
+
+serve({ start, peace })

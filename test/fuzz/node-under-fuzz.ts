@@ -15,6 +15,7 @@ import type { KvBatchResult, KvEntry, KvOperation, KvWatch, RangeOptions, RangeR
 import { startNode } from '../helpers/app.ts'
 import { FakeServices } from '../helpers/fake-services.ts'
 import { FODDER, GROUP, MUTE, NEIGHBOUR, PROBE } from './people.ts'
+import { serve } from './served-calls.ts'
 import type { BatchCase, EtcdCase, RecordCase } from './stores.ts'
 
 /** What the node holds, and how many lines of its log are errors. */
@@ -163,11 +164,4 @@ function tellTheTruth (): void {
   kv.end('compacted')
 }
 
-const calls: Readonly<Record<string, (argument: never) => unknown>> = { figures, record: playRecord, batch: playBatch, etcd: playEtcd, probe, truth: tellTheTruth }
-
-process.on('message', ({ id, name, argument }: { id: number, name: string, argument: never }) => {
-  const work = async (): Promise<unknown> => await calls[name]?.(argument)
-  work().then((value) => { process.send?.({ id, value }) }, (error: unknown) => { process.send?.({ id, error: error instanceof Error ? error.stack : String(error) }) })
-})
-process.on('disconnect', () => { process.exit() })
-process.send?.({ id: 0, value: { port, grpcPort: app.pushServer.port } })
+serve({ figures, record: playRecord, batch: playBatch, etcd: playEtcd, probe, truth: tellTheTruth }, { port, grpcPort: app.pushServer.port })
