@@ -2,6 +2,7 @@
 import kafkajs, { type Kafka, type KafkaConfig, type LogEntry, type SASLOptions } from 'kafkajs'
 import type { Clock, Logger } from '../../src/ports.ts'
 import { installCodecs } from './kafka-codecs.ts'
+import { boundRecordHeaders } from './kafka-record-headers.ts'
 import { tameRequestTimers } from './kafka-request-timers.ts'
 
 /** The part of the library that the bus uses; a test may give a fake. */
@@ -29,6 +30,7 @@ const RETRY = { initialRetryTime: 200, maxRetryTime: 1_000, retries: 5 }
 export function openKafka (options: KafkaClientOptions): KafkaClient {
   installCodecs()
   if (!tameRequestTimers()) options.logger.warn({}, 'This release of kafkajs is not the one whose timers are known; they are left as they are')
+  if (!boundRecordHeaders()) options.logger.warn({}, 'This release of kafkajs is not the one whose reading of headers is known; it is left as it is')
   return new kafkajs.Kafka(kafkaConfig(options))
 }
 

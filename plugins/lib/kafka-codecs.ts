@@ -49,11 +49,25 @@ export const inflateLz4: Inflate = (compressed, maxBytes) => {
   // Blocks times their greatest size: at most one block too much, and known before any work is done.
   const bound = lz4.decompressBound(compressed) as unknown as number
   if (!(bound >= 0 && bound <= maxBytes)) throw new RangeError(`a batch grows past ${maxBytes} bytes`)
+  checkLz4Blocks(compressed)
   const target = Buffer.allocUnsafe(bound)
   const length = lz4.decompressFrame(compressed, target)
   // Writes past the end go nowhere: the frame said less than it had.
   if (length > bound) throw new RangeError('an lz4 frame is longer than it says')
   return target.subarray(0, length)
+}
+
+/** Throws a RangeError where a block, or the mark behind the last one, is not there: the library would walk on past the end for as long as the block says. */
+function checkLz4Blocks (compressed: Buffer): void {
+  const flags = compressed.readUInt8(4)
+  const sumBytes = (flags & 0x10) === 0 ? 0 : 4
+  let at = (flags & 0x08) === 0 ? 7 : 15
+  for (;;) {
+    const size = compressed.readUInt32LE(at)
+    if (size === 0) return
+    // The highest bit says that the block is not compressed.
+    at += 4 + sumBytes + (size & 0x7fffffff)
+  }
 }
 
 export const inflateZstd: Inflate = (compressed, maxBytes) => {
@@ -87,18 +101,18 @@ export function installCodecs (): void {
   }
 }
 
-/** A codec that never throws for a batch it cannot read: the records become empty ones. */
+/** A codec for which no batch is unreadable: where it cannot be inflated, or holds something else, its records become empty ones. */
 export function codecOf (inflate: Inflate, deflate: (data: Buffer) => Buffer | Promise<Buffer>, maxBytes = MAX_INFLATED_BYTES): Codec {
   return {
     compress: async ({ buffer }) => deflate(buffer),
     async decompress (compressed) {
+      const count = recordCountBefore(compressed)
+      if (count === undefined) return await inflate(compressed, maxBytes)
       try {
-        return await inflate(compressed, maxBytes)
-      } catch (error) {
-        const records = recordCountBefore(compressed)
-        if (records === undefined) throw error
-        return emptyRecords(records)
-      }
+        const inflated = await inflate(compressed, maxBytes)
+        if (areRecords(inflated, count)) return inflated
+      } catch {}
+      return emptyRecords(count)
     }
   }
 }
@@ -111,6 +125,42 @@ function recordCountBefore (compressed: Buffer): number | undefined {
   if (compressed.byteOffset < BATCH_HEADER_BYTES) return undefined
   const count = Buffer.from(compressed.buffer, compressed.byteOffset - 4, 4).readInt32BE()
   return count > 0 && count <= MAX_RECORDS ? count : undefined
+}
+
+/** Whether the library can read so many records here: it throws at the end of the data, and walks backwards where a length is negative. */
+function areRecords (bytes: Buffer, count: number): boolean {
+  let at = 0
+  /** NaN past the end; all comparisons with that are false. */
+  const number = (): number => {
+    let [value, factor, byte] = [0, 1, 0x80]
+    while (byte >= 0x80) {
+      byte = bytes[at++] ?? NaN
+      value += (byte & 0x7f) * factor
+      factor *= 0x80
+      if (Number.isNaN(byte)) return NaN
+    }
+    return value % 2 === 0 ? value / 2 : (value + 1) / -2
+  }
+  /** Goes past a length and its bytes; -1: null. */
+  const skip = (end: number): boolean => {
+    const length = number()
+    at += Math.max(length, 0)
+    return length >= -1 && at <= end
+  }
+  for (let i = 0; i < count; i++) {
+    const size = number()
+    const end = at + size
+    if (!(size > 0 && end <= bytes.length)) return false
+    at++
+    number()
+    number()
+    if (!skip(end) || !skip(end)) return false
+    const headers = number()
+    if (!(headers >= 0)) return false
+    for (let n = 0; n < headers; n++) if (!skip(end) || !skip(end)) return false
+    at = end
+  }
+  return true
 }
 
 /** As many records as the batch had, each with a null key and a null value: the reader counts them as malformed and goes on. */

@@ -4,6 +4,11 @@ declare module 'kafkajs/src/network/requestQueue/index.js' {
   export default RequestQueue
 }
 
+declare module 'kafkajs/src/protocol/decoder.js' {
+  const Decoder: { readonly prototype: object }
+  export default Decoder
+}
+
 declare module 'snappyjs' {
   const snappy: {
     compress (data: Buffer): Buffer

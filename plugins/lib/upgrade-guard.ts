@@ -50,6 +50,8 @@ export class UpgradeGuard extends EventEmitter {
   /** Listener for the HTTP server's `upgrade`. */
   handle (request: IncomingMessage, socket: Duplex, head: Buffer): void {
     socket.on('error', destroy)
+    // Reset before its request was read: it has no address any more, and nobody waits for an answer.
+    if (request.socket.remoteAddress === undefined) return destroy.call(socket)
     const { path, maxPending, maxPendingPerAddress, maxConnectionsPerAddress, clock, handshakeTimeoutMs } = this.#options
     const url = request.url ?? ''
     const mark = url.indexOf('?')

@@ -1,6 +1,7 @@
 import { createRequire } from 'node:module'
 import { gzipSync } from 'node:zlib'
 import kafkajs from 'kafkajs'
+import * as lz4 from 'lz4js'
 import snappy from 'snappyjs'
 import t from 'tap'
 import { codecOf, inflateLz4, inflateSnappy, inflateZstd, installCodecs, type Codec } from '../../../plugins/lib/kafka-codecs.ts'
@@ -35,7 +36,8 @@ t.test('what gzip, snappy and lz4 make small, they make large again', async (t) 
   for (const type of [GZIP, Snappy, LZ4]) {
     const small = await codec(type).compress({ buffer: TEXT })
     t.ok(small.length < TEXT.length / 4)
-    t.ok((await codec(type).decompress(small)).equals(TEXT))
+    // In no batch: nothing stands before it that could be a number of records.
+    t.ok((await codec(type).decompress(Buffer.from(new Uint8Array(small).buffer))).equals(TEXT))
   }
   await t.rejects(codec(ZSTD).compress({ buffer: TEXT }), TypeError)
 })
@@ -71,6 +73,16 @@ t.test('each codec stops at its bound', async (t) => {
   t.throws(() => inflateLz4(lying, 1_000_000), /longer than it says/)
 })
 
+t.test('an lz4 block that is longer than its frame is refused, not looked for past the end', async (t) => {
+  const frame = await codecOf(inflateLz4, (data) => Buffer.from(lz4.compress(data))).compress({ buffer: TEXT })
+  t.ok(Buffer.from(inflateLz4(frame, 10_000_000) as Buffer).equals(TEXT))
+  t.throws(() => inflateLz4(frame.subarray(0, -4), 10_000_000), RangeError)
+  // Two thousand million bytes would take an hour.
+  const lying = Buffer.from(frame)
+  lying.writeUInt32LE(0x7fffffff, 7)
+  t.throws(() => inflateLz4(lying, 10_000_000), RangeError)
+})
+
 t.test('a batch that cannot be read becomes as many empty records, at their own offsets', async (t) => {
   installCodecs()
   for (const count of [1, 64, 65, 300, 20_000]) {
@@ -78,6 +90,24 @@ t.test('a batch that cannot be read becomes as many empty records, at their own 
     t.equal(records.length, count)
     t.ok(records.every(({ key, value, isControlRecord }) => key === null && value === null && !isControlRecord))
     t.ok(records.every(({ offset }, i) => offset === String(1_000 + i)))
+  }
+})
+
+t.test('a batch that holds no records, or not so many, or one that lies about a length, becomes empty ones as well', async (t) => {
+  installCodecs()
+  // Length 10, attributes, two deltas, no key, a value of one byte, one header with a key of one byte and no value.
+  const record = Buffer.from([20, 0, 0, 0, 1, 2, 0x61, 2, 2, 0x62, 1])
+  const values = async (count: number, ...parts: Buffer[]): Promise<Array<string | undefined>> => {
+    const { records } = await decodeBatch(new Decoder(batch(count, gzipSync(Buffer.concat(parts)))))
+    return records.map(({ value }) => value?.toString())
+  }
+  const changed = (at: number, byte: number): Buffer => Buffer.from(record).fill(byte, at, at + 1)
+  t.same(await values(2, record, record), ['a', 'a'])
+  t.same(await values(2, record), [undefined, undefined])
+  t.same(await values(2, record, record.subarray(0, -2)), [undefined, undefined])
+  t.same(await values(1, Buffer.from('no record')), [undefined])
+  for (const [at, byte, what] of [[0, 19, 'a negative size'], [0, 200, 'a size without an end'], [4, 3, 'a negative key'], [5, 40, 'a long value'], [7, 1, 'fewer than no headers'], [7, 120, 'many headers'], [8, 60, 'a long header']] as const) {
+    t.same(await values(1, changed(at, byte)), [undefined], what)
   }
 })
 

@@ -1,7 +1,7 @@
 import { createServer, type IncomingMessage, type Server } from 'node:http'
 import { connect as connectTcp, type AddressInfo, type Socket } from 'node:net'
 import { once } from 'node:events'
-import type { Duplex } from 'node:stream'
+import { PassThrough, type Duplex } from 'node:stream'
 import t, { type Test } from 'tap'
 import { addressKey, UpgradeGuard, type UpgradeGuardOptions } from '../../../plugins/lib/upgrade-guard.ts'
 import { FakeMeter } from '../../helpers/fakes.ts'
@@ -55,6 +55,15 @@ t.test('only the exact path passes, any other is answered 404 and closed [GW-CON
   }
   t.equal(passed.length, 0)
   t.equal(meter.counted('handshake_failures_total path'), 9)
+})
+
+t.test('a socket that was reset before its request was read has no address, and is let go', async (t) => {
+  const { guard, passed } = await world(t, { addressOf: () => { throw new Error('it has no address') } })
+  const socket = new PassThrough()
+  guard.handle({ url: '/ws', method: 'GET', headers: { upgrade: 'websocket' }, socket: { remoteAddress: undefined } } as IncomingMessage, socket, Buffer.alloc(0))
+  t.ok(socket.destroyed)
+  t.equal(guard.pendingCount, 0)
+  t.same(passed, [])
 })
 
 t.test('another protocol or method on the path is refused', async (t) => {
