@@ -76,8 +76,10 @@ export class RawClient {
     this.write(OPCODE.close, Buffer.from([code >> 8, code & 255]))
   }
 
+  /** Where its end is under way already, Node would wait for that and may never close the socket. */
   reset (): void {
-    this.socket.resetAndDestroy()
+    if (this.socket.writableEnded) this.socket.destroy()
+    else this.socket.resetAndDestroy()
   }
 
   #settle (welcomed: boolean): void {
