@@ -3,7 +3,8 @@
  * close upon each other, so that a storm of returning clients takes few transactions.
  */
 export const WINDOW_MS = 2
-export const MAX_WINDOW_MS = 64
+/** Longer costs more than it saves: handshakes that wait share fewer turns of the loop. */
+export const MAX_WINDOW_MS = 16
 /** Operations a millisecond from which on a longer wait pays. */
 const BUSY_RATE = 0.25
 
@@ -17,9 +18,9 @@ export class BatchWindow {
     return this.#ms
   }
 
-  /** A batch is sent: doubles the wait where operations are many, halves it where they are few. */
-  sent (operations: number, nowMs: number): void {
-    const isBusy = operations > 1 && operations >= BUSY_RATE * (nowMs - this.#sentMs)
+  /** A batch is sent: doubles the wait where operations are many and batches before it are under way yet, halves it otherwise. */
+  sent (operations: number, inFlight: number, nowMs: number): void {
+    const isBusy = inFlight > 0 && operations > 1 && operations >= BUSY_RATE * (nowMs - this.#sentMs)
     this.#ms = isBusy ? Math.min(MAX_WINDOW_MS, this.#ms * 2) : Math.max(WINDOW_MS, this.#ms / 2)
     this.#sentMs = nowMs
   }
