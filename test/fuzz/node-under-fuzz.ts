@@ -12,6 +12,7 @@ import { MemoryStore } from '../../src/embedded/memory-store.ts'
 import { systemClock } from '../../src/embedded/system-clock.ts'
 import { GatewayError } from '../../src/errors.ts'
 import type { KvBatchResult, KvEntry, KvOperation, KvWatch, RangeOptions, RangeResult, WatchHandlers } from '../../src/ports.ts'
+import { heldBy } from '../helpers/held.ts'
 import { startNode } from '../helpers/app.ts'
 import { FakeServices } from '../helpers/fake-services.ts'
 import { FODDER, GROUP, MUTE, NEIGHBOUR, PROBE } from './people.ts'
@@ -98,20 +99,12 @@ installCodecs()
 boundRecordHeaders()
 
 async function figures (): Promise<Figures> {
-  const { hub, outbox, tracker, sender, guard } = app.gateway
   const sockets = await new Promise<number>((resolve, reject) => { app.server.getConnections((error, count) => { if (error === null) resolve(count); else reject(error) }) })
   const series = (await app.metrics.expose()).split('\n').filter((line) => line !== '' && !line.startsWith('#')).length
   return {
     held: {
       sockets,
-      connections: hub.connectionCount,
-      users: hub.userCount,
-      watched: outbox.watchedCount,
-      'waiting bytes': outbox.waitingBytes,
-      'pending pushes': tracker.size,
-      'pending bytes': tracker.bytes,
-      'pending sends': sender.pending,
-      'pending handshakes': guard.pendingCount,
+      ...heldBy(app.gateway),
       'registered sessions': store.range('/registry/users/', { prefix: true }).entries.length
     },
     errors: errors.splice(0),

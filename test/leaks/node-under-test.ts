@@ -16,6 +16,7 @@ import { GatewayError } from '../../src/errors.ts'
 import type { Admission, Clock, ImService, RouteAccepted, RouteRequest, SessionRef } from '../../src/ports.ts'
 import { encodeMessage } from '../../src/protocol/encode.ts'
 import { SendLines } from '../../src/upstream/send-lines.ts'
+import { heldBy } from '../helpers/held.ts'
 import { FakeRegistry } from '../helpers/connections.ts'
 import { identityOf, startEdge } from '../helpers/edge.ts'
 
@@ -128,21 +129,13 @@ function entriesOf (className: 'Map' | 'Set'): number {
 const CLASSES = { Connection, UserEntry, PendingPush, PendingList, SendLines, WebSocket, Socket, IncomingMessage, ServerResponse }
 
 function held (): Held {
-  const { hub, outbox, tracker, sender, guard } = app.gateway
   const resources: Record<string, number> = {}
   for (const kind of process.getActiveResourcesInfo()) resources[`resource ${kind}`] = (resources[`resource ${kind}`] ?? 0) + 1
   return {
     ...resources,
     descriptors: readdirSync('/proc/self/fd').length,
     timers: clock.running.size,
-    connections: hub.connectionCount,
-    users: hub.userCount,
-    watched: outbox.watchedCount,
-    'waiting bytes': outbox.waitingBytes,
-    'pending pushes': tracker.size,
-    'pending bytes': tracker.bytes,
-    'pending sends': sender.pending,
-    'pending handshakes': guard.pendingCount,
+    ...heldBy(app.gateway),
     sessions: registry.sessions.size,
     ...Object.fromEntries(Object.entries(CLASSES).map(([name, type]) => [`${name} objects`, queryObjects(type as never, { format: 'count' }) as never])),
     'Map entries': entriesOf('Map'),
