@@ -18,9 +18,9 @@ export class BatchWindow {
     return this.#ms
   }
 
-  /** A batch is sent: doubles the wait where operations are many and batches before it are under way yet, halves it otherwise. */
-  sent (operations: number, inFlight: number, nowMs: number): void {
-    const isBusy = inFlight > 0 && operations > 1 && operations >= BUSY_RATE * (nowMs - this.#sentMs)
+  /** A batch is sent: doubles the wait where operations are many, halves it otherwise. */
+  sent (operations: number, nowMs: number): void {
+    const isBusy = operations > 1 && operations >= BUSY_RATE * (nowMs - this.#sentMs)
     this.#ms = isBusy ? Math.min(MAX_WINDOW_MS, this.#ms * 2) : Math.max(WINDOW_MS, this.#ms / 2)
     this.#sentMs = nowMs
   }

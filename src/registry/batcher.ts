@@ -116,7 +116,7 @@ export class Batcher {
   #send (): void {
     const entries = this.#lanes.take(this.#maxOperations)
     if (entries.length === 0) return
-    this.#window.sent(entries.length, this.#inFlight, this.#clock.monotonicMs())
+    this.#window.sent(entries.length, this.#clock.monotonicMs())
     this.#inFlight++
     this.#run(entries).finally(() => {
       this.#inFlight--
