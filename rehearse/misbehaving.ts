@@ -1,16 +1,15 @@
 /** Clients that do not keep to the protocol, on bare sockets: what becomes of them is a promise as well. */
 import WebSocket from 'ws'
-import type { Frame } from '../client/src/frames.ts'
 import { CLOSE } from '../src/protocol/close-codes.ts'
 import { SUBPROTOCOL } from '../src/protocol/subprotocol.ts'
 import { DEVICE, type Stage } from './stage.ts'
-import { HEARTBEAT_SLACK_MS, Wire } from './wire.ts'
+import { HEARTBEAT_SLACK_MS, Wire, type WireOptions } from './wire.ts'
 
 /** Below the handshakes of one user a minute that a gateway allows by default. */
 export const FLAP_MS = 2_000
 
 interface Opened { readonly socket: WebSocket, readonly wire: Wire }
-interface Handlers { readonly expected?: ReadonlySet<number>, readonly answerPings?: boolean, readonly onWelcome?: (frame: Frame) => void, readonly onFrame?: (frame: Frame) => void, readonly onClose?: (code: number) => void }
+interface Handlers extends Omit<WireOptions, 'user'> { readonly answerPings?: boolean }
 
 /** A bare socket with a token; its `close` follows where it is not let in. Rejects where there is no token. */
 export async function open (stage: Stage, user: string, { answerPings = true, ...handlers }: Handlers): Promise<Opened> {
@@ -116,6 +115,7 @@ export class SlowClient {
   async run (): Promise<void> {
     this.#opened = await open(this.#stage, this.user, {
       expected: new Set([CLOSE.slowConsumer.code, CLOSE.lost.code]),
+      isDeaf: true,
       onWelcome: (frame) => { this.maxMessageBytes = Number(frame['max_message_bytes']) },
       onClose: (code) => { this.code = code }
     })

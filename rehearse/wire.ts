@@ -23,6 +23,8 @@ export interface WireOptions {
   readonly user: string
   /** The close codes that this client asks for, beyond those that come to anybody. */
   readonly expected?: ReadonlySet<number>
+  /** It does not read, and cannot tell when a ping came. */
+  readonly isDeaf?: boolean
   readonly onWelcome?: (frame: Frame) => void
   readonly onFrame?: (frame: Frame) => void
   readonly onClose?: (code: number) => void
@@ -105,7 +107,7 @@ export class Wire {
   }
 
   #ping (): void {
-    if (this.#welcomedAtMs === undefined) return
+    if (this.#welcomedAtMs === undefined || this.#options.isDeaf === true) return
     this.#pingGap(true)
     this.#pingedAtMs = this.#stage.clock.monotonicMs()
   }

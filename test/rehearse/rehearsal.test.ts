@@ -10,7 +10,7 @@ import { systemClock } from '../../src/embedded/system-clock.ts'
 import { FrameProxy, type Meddle } from '../helpers/frame-proxy.ts'
 
 const ENV = {
-  HEARTBEAT_INTERVAL: '200ms', HEARTBEAT_TIMEOUT: '1s', WRITE_WAIT: '1s', DRAIN_TIMEOUT: '5s', HANDSHAKES_PER_IP: '0', HANDSHAKES_PER_USER: '0'
+  HEARTBEAT_INTERVAL: '1s', HEARTBEAT_TIMEOUT: '6s', WRITE_WAIT: '1s', DRAIN_TIMEOUT: '5s', HANDSHAKES_PER_IP: '0', HANDSHAKES_PER_USER: '0', MAX_EVENT_LOOP_DELAY: '10s'
 }
 
 async function startWorld (t: Test): Promise<World> {
@@ -38,7 +38,7 @@ function optionsFor (world: World, urls: readonly string[], more: Partial<Rehear
     restartWithinMs: 12_000,
     slowForMs: 1_500,
     run: 'r1',
-    say: () => {},
+    say: (line) => { t.comment(`${Math.round(performance.now())} ${line}`) },
     connections: 8,
     messagesPerSecond: 40,
     steps: 1,
