@@ -12,6 +12,8 @@ export interface FaultOptions {
   readonly restart: (() => Promise<unknown>) | undefined
   /** Until the first client is told, and until the last one was. */
   readonly restartWithinMs: number
+  /** So long without a close, and the last node has drained. */
+  readonly quietMs: number
   /** As long as a gateway bears a client that does not read: its WRITE_WAIT and a little. */
   readonly slowForMs: number
   readonly run: string
@@ -26,8 +28,6 @@ const SLOW_MESSAGE_BYTES = 8_000
 const FRAME_BYTES = 1_000
 const SLOW_PAUSE_MS = 50
 const CLOSE_WITHIN_MS = 5_000
-/** No drain closes slower than its clients need to be told. */
-const DRAIN_QUIET_MS = 5_000
 const SPREAD_MIN = 10
 const SPREAD_WINDOW_MS = 100
 const SPREAD_SHARE = 0.4
@@ -48,24 +48,25 @@ async function everybodyBack (stage: Stage, population: Population): Promise<voi
   stage.verdict.judge('back', isBack, () => `${population.open} of ${population.size} after ${backWithinMs} ms`)
 }
 
-async function restart (stage: Stage, population: Population, { restart, restartWithinMs, say }: FaultOptions): Promise<void> {
+async function restart (stage: Stage, population: Population, { restart, restartWithinMs, quietMs, say }: FaultOptions): Promise<void> {
   const before = stage.drains.length
   stage.isRestarting = stage.ledger.mayRepeat = true
   try {
     if (restart === undefined) say(`restart the nodes now: the first client has to be told within ${restartWithinMs / 1_000} s`)
-    const restarted = Promise.resolve(restart?.())
-    restarted.catch(() => {})
+    let isRunning = true
+    const restarted = Promise.resolve(restart?.()).finally(() => { isRunning = false })
+    restarted.catch(() => { /* told below */ })
     const isSeen = await stage.until(() => stage.drains.length > before || !population.isOpen, restartWithinMs)
     stage.verdict.judge('restart', isSeen, () => `nobody was told or closed within ${restartWithinMs} ms`)
     if (!isSeen) return
     let [drained, quietSinceMs] = [before, stage.clock.monotonicMs()]
     const isOver = await stage.until(() => {
       if (stage.drains.length > drained) [drained, quietSinceMs] = [stage.drains.length, stage.clock.monotonicMs()]
-      return stage.clock.monotonicMs() - quietSinceMs >= DRAIN_QUIET_MS
+      return !isRunning && stage.clock.monotonicMs() - quietSinceMs >= quietMs
     }, restartWithinMs)
-    stage.verdict.judge('restart', isOver, () => `clients were still closed after ${restartWithinMs} ms`)
+    stage.verdict.judge('restart', isOver, () => `it was not over after ${restartWithinMs} ms`)
     await everybodyBack(stage, population)
-    await restarted.catch((error: unknown) => { stage.verdict.broken('restart', error instanceof Error ? error.message : String(error)) })
+    if (!isRunning) await restarted.catch((error: unknown) => { stage.verdict.broken('restart', error instanceof Error ? error.message : String(error)) })
     judgeSpread(stage, stage.drains.slice(before))
   } finally {
     stage.isRestarting = stage.ledger.mayRepeat = false

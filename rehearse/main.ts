@@ -60,6 +60,7 @@ async function play (options: Options, token: TokenSource): Promise<number> {
     signal: end.signal,
     restart: restartCommand === undefined ? undefined : () => promisify(execFile)('/bin/sh', ['-c', restartCommand], { timeout: limits['restart-within'] * 1_000 }),
     restartWithinMs: limits['restart-within'] * 1_000,
+    quietMs: limits['restart-quiet'] * 1_000,
     slowForMs: limits['slow-for'] * 1_000,
     // Ids of an earlier run would be taken for its repeats.
     run: randomBytes(4).toString('hex'),

@@ -19,6 +19,7 @@ export const LIMITS = {
   'settle-within': { default: 20_000, min: 1_000, max: 120_000, unit: 'ms', text: 'for the last messages of a step to arrive' },
   'back-within': { default: 60, min: 1, max: 600, unit: 's', text: 'everybody is connected again' },
   'restart-within': { default: 300, min: 10, max: 3_600, unit: 's', text: 'a restart begins, and its drain ends' },
+  'restart-quiet': { default: 30, min: 1, max: 600, unit: 's', text: 'without a close after which the restart counts as over' },
   'slow-for': { default: 12, min: 1, max: 310, unit: 's', text: 'slow readers wait: WRITE_WAIT of the gateway and a little' }
 } as const satisfies Record<string, Limit>
 
@@ -39,7 +40,9 @@ export interface Options {
 }
 
 /** The command line is wrong; the message says how. */
-export class UsageError extends Error {}
+export class UsageError extends Error {
+  override name = 'UsageError'
+}
 
 /** Of one client: half of what a gateway takes of a user by default. */
 const MAX_RATE_PER_CLIENT = 50

@@ -36,7 +36,9 @@ export interface Report {
 }
 
 /** Nobody was let in at all: nothing can be rehearsed. */
-export class RefusedError extends Error {}
+export class RefusedError extends Error {
+  override name = 'RefusedError'
+}
 
 /** Of the planned rate: less was not held. */
 const HELD_SHARE = 0.9
@@ -102,7 +104,9 @@ class Rehearsal {
   async #isWelcomed (): Promise<boolean> {
     const stage = this.#stage
     let [isWelcomed, isOver] = [false, false]
-    const { socket, wire } = await open(stage, stage.user(0), { onWelcome: () => { isWelcomed = true }, onClose: () => { isOver = true } })
+    const { socket, wire } = await open(stage, stage.user(0), { onWelcome: () => { isWelcomed = true }, onClose: () => { isOver = true } }).catch((error: unknown) => {
+      throw new RefusedError(`no token for ${stage.user(0)}: ${error instanceof Error ? error.message : String(error)}`)
+    })
     try {
       await stage.until(() => isWelcomed || isOver, stage.limits.welcomeWithinMs)
       return isWelcomed

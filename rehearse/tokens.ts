@@ -14,6 +14,9 @@ const USED_FOR = 0.5
 /** Of a token that does not say when it ends. */
 const OPAQUE_LIFE_MS = 60_000
 
+/** What may travel as a subprotocol. */
+const TOKEN = /^[\w.~+/=-]+$/
+
 const run = promisify(execFile)
 
 interface Kept { readonly token: Promise<string>, untilMs: number }
@@ -35,7 +38,9 @@ export function commandTokens (command: string, unixMs: () => number): TokenSour
     running++
     try {
       const { stdout } = await run('/bin/sh', ['-c', `${command} "$@"`, 'token', user, device], { timeout: COMMAND_TIMEOUT_MS })
-      return stdout.trim()
+      const token = stdout.trim()
+      if (!TOKEN.test(token)) throw new Error('the token command printed no token')
+      return token
     } finally {
       running--
       waiting.shift()?.()

@@ -38,8 +38,6 @@ export class VirtualClient {
   }
 
   get isOpen (): boolean { return this.#client.state === 'open' }
-  /** It was closed with a code after which nobody comes back. */
-  get hasEnded (): boolean { return this.#client.state === 'ended' }
 
   start (): void { this.#client.start() }
 

@@ -1,68 +1,54 @@
-import { pino } from 'pino'
-import t, { type Test } from 'tap'
-import { realClock } from '../../client/src/clock.ts'
-import { openEmbedded } from '../../demo/outside-embedded.ts'
-import { World } from '../../demo/world.ts'
-import type { Check } from '../../rehearse/checks.ts'
-import { RefusedError, rehearse, type RehearsalOptions, type Report } from '../../rehearse/rehearsal.ts'
-import { seededRandom } from '../../rehearse/random.ts'
-import { systemClock } from '../../src/embedded/system-clock.ts'
-import { FrameProxy, type Meddle } from '../helpers/frame-proxy.ts'
-
-const ENV = {
-  HEARTBEAT_INTERVAL: '1s', HEARTBEAT_TIMEOUT: '6s', WRITE_WAIT: '1s', DRAIN_TIMEOUT: '5s', HANDSHAKES_PER_IP: '0', HANDSHAKES_PER_USER: '0', MAX_EVENT_LOOP_DELAY: '10s'
-}
-
-async function startWorld (t: Test): Promise<World> {
-  const logger = pino({ level: 'silent' })
-  const world = await World.start({
-    outside: openEmbedded(systemClock, logger), clock: systemClock, logger, accessTokenTtlMs: 60_000, refreshTokenTtlMs: 60_000, httpPort: 0, processes: false, gatewayEnv: ENV
-  })
-  t.teardown(() => world.close())
-  return world
-}
-
-function optionsFor (world: World, urls: readonly string[], more: Partial<RehearsalOptions> = {}): RehearsalOptions {
-  return {
-    urls,
-    token: (user, device) => {
-      world.users.addUser(user)
-      return world.auth.mint(user, device).accessToken
-    },
-    clock: realClock,
-    random: seededRandom(1),
-    limits: { welcomeWithinMs: 2_000, acceptWithinMs: 10_000, latencyWithinMs: 2_000, backWithinMs: 10_000, settleWithinMs: 1_500 },
-    users: 'u-',
-    signal: new AbortController().signal,
-    restart: undefined,
-    restartWithinMs: 12_000,
-    slowForMs: 1_500,
-    run: 'r1',
-    say: (line) => { t.comment(`${Math.round(performance.now())} ${line}`) },
-    connections: 8,
-    messagesPerSecond: 40,
-    steps: 1,
-    stepMs: 1_000,
-    connectsPerSecond: 200,
-    faults: [],
-    ...more
-  }
-}
-
-const broken = ({ checks }: Report): Check[] => checks.filter(({ state }) => state === 'broken').map(({ check }) => check)
-const tried = ({ checks }: Report): Check[] => checks.filter(({ state }) => state !== 'not tried').map(({ check }) => check)
+import t from 'tap'
+import { RefusedError, rehearse } from '../../rehearse/rehearsal.ts'
+import { broken, rehearsalOptions, startRehearsalWorld } from '../helpers/rehearsal-world.ts'
 
 t.test('a healthy gateway keeps its promises through a ramp, a storm, slow readers and a restart', async (t) => {
-  const world = await startWorld(t)
+  const world = await startRehearsalWorld(t)
   const [first, second] = [await world.startGateway('n1'), await world.startGateway('n2')]
-  const report = await rehearse(optionsFor(world, [first.url, second.url], {
-    connections: 24, steps: 2, stepMs: 2_500, faults: ['storm', 'slow-readers', 'restart'], restart: () => world.stop(first)
+  const report = await rehearse(rehearsalOptions(world, [first.url, second.url], {
+    connections: 24, steps: 2, stepMs: 1_500, faults: ['storm', 'slow-readers', 'restart'], restart: () => world.stop(first)
   }))
   t.strictSame(broken(report), [], { checks: report.checks })
   t.ok(report.isFinished && report.isKept)
   t.strictSame(report.capacity, { connections: 24, messagesPerSecond: 40 })
   t.strictSame(report.steps.map(({ name, isKept }) => [name, isKept]), [['step 1', true], ['step 2', true], ['storm', true], ['slow-readers', true], ['restart', true]])
   for (const check of ['delivered', 'once', 'order', 'intact', 'accepted', 'latency', 'welcome', 'pings', 'frames', 'closes', 'stays', 'halfOpen', 'slowReader', 'shutdown', 'spread', 'delay', 'back', 'restart'] as const) {
-    t.ok(tried(report).includes(check), `${check} was tried`)
+    t.equal(report.checks.find((each) => each.check === check)?.state, 'kept', check)
   }
+})
+
+t.test('the ramp stops at what was held, and lateness beyond it breaks no promise', async (t) => {
+  const world = await startRehearsalWorld(t)
+  const { url } = await world.startGateway('n1')
+  const report = await rehearse(rehearsalOptions(world, [url], {
+    connections: 8,
+    steps: 4,
+    // The fifth client is never let in: it gets no token.
+    token: (user, device) => {
+      if (user === 'u-4') throw new Error('no token')
+      world.users.addUser(user)
+      return world.auth.mint(user, device).accessToken
+    },
+    limits: { welcomeWithinMs: 2_000, acceptWithinMs: 3_000, latencyWithinMs: 2_000, backWithinMs: 500, settleWithinMs: 500 }
+  }))
+  t.strictSame(report.capacity, { connections: 4, messagesPerSecond: 20 })
+  t.strictSame(report.steps.map(({ connections, isKept }) => [connections, isKept]), [[2, true], [4, true], [6, false]])
+  t.strictSame(broken(report), [])
+  t.ok(report.isKept)
+})
+
+t.test('where nobody is let in the rehearsal is refused; one that is called off says so', async (t) => {
+  const world = await startRehearsalWorld(t)
+  const { url } = await world.startGateway('n1')
+  await t.rejects(rehearse(rehearsalOptions(world, [url], { token: () => 'no.token' })), new RefusedError('the first client, u-0, was not welcomed: INVALID_TOKEN'))
+  await t.rejects(rehearse(rehearsalOptions(world, [url], { token: () => { throw new Error('nobody here') } })), new RefusedError('no token for u-0: nobody here'))
+  const end = new AbortController()
+  const options = rehearsalOptions(world, [url], {
+    steps: 2,
+    signal: end.signal,
+    say: () => { end.abort() }
+  })
+  const { isFinished, steps } = await rehearse(options)
+  t.notOk(isFinished)
+  t.equal(steps.length, 1)
 })
