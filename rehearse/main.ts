@@ -71,8 +71,7 @@ async function play (options: Options, token: TokenSource): Promise<number> {
     stepMs: limits['step-time'] * 1_000,
     connectsPerSecond: limits['connect-rate'],
     faults: options.faults
-  })
-  clearTimeout(timer)
+  }).finally(() => { clearTimeout(timer) })
   process.stdout.write(options.isJson ? `${JSON.stringify({ seed: options.seed, ...report }, null, 2)}\n` : reportText(report))
   return !report.isKept ? EXIT.broken : report.isFinished ? EXIT.kept : EXIT.refused
 }

@@ -21,11 +21,11 @@ const run = promisify(execFile)
 
 interface Kept { readonly token: Promise<string>, untilMs: number }
 
-/** HS256, an hour long each; `claims` are added to `sub` and `device_id`. Throws where the secret is shorter than 32 bytes. */
+/** HS256, an hour long each; `claims` are added to the user as `sub` and `user_id`, and to `device_id`. Throws where the secret is shorter than 32 bytes. */
 export function signedTokens (secret: string, claims: Readonly<Record<string, unknown>>): TokenSource {
   if (Buffer.byteLength(secret) < 32) throw new Error('the secret is shorter than 32 bytes')
   const sign = createSigner({ key: secret, algorithm: 'HS256', expiresIn: LIFE_MS })
-  return (user, device) => sign({ ...claims, sub: user, device_id: device })
+  return (user, device) => sign({ ...claims, sub: user, user_id: user, device_id: device })
 }
 
 /** What the shell command prints for the arguments USER and DEVICE; rejects where it fails or takes longer than 10 s. */
