@@ -58,7 +58,7 @@ async function play (options: Options, token: TokenSource): Promise<number> {
     },
     users: options.users,
     signal: end.signal,
-    restart: restartCommand === undefined ? undefined : () => promisify(execFile)('/bin/sh', ['-c', restartCommand], { timeout: limits['restart-within'] * 1_000 }),
+    restart: restartCommand === undefined ? undefined : () => promisify(execFile)('/bin/sh', ['-c', restartCommand], { timeout: limits['restart-within'] * 1_000, signal: end.signal }),
     restartWithinMs: limits['restart-within'] * 1_000,
     quietMs: limits['restart-quiet'] * 1_000,
     slowForMs: limits['slow-for'] * 1_000,

@@ -2,6 +2,7 @@
 import WebSocket from 'ws'
 import { realClock } from '../client/src/clock.ts'
 import { ImClient, SendError, type SocketConstructor } from '../client/src/index.ts'
+import { CLOSE } from '../src/protocol/close-codes.ts'
 import { DEVICE, type Stage } from './stage.ts'
 import { Wire } from './wire.ts'
 
@@ -16,6 +17,8 @@ export interface VirtualClientOptions {
 export class VirtualClient {
   readonly user: string
   readonly #stage: Stage
+  /** Whose clock is behind renews its token too late. */
+  readonly #expected: ReadonlySet<number>
   readonly #client: ImClient
   #wire: Wire | undefined
   #socket: WebSocket | undefined
@@ -25,6 +28,7 @@ export class VirtualClient {
   constructor (stage: Stage, { user, skewMs = 0 }: VirtualClientOptions) {
     this.user = user
     this.#stage = stage
+    this.#expected = new Set(skewMs < 0 ? [CLOSE.tokenExpired.code] : [])
     this.#client = new ImClient({
       url: () => stage.url(),
       token: () => stage.token(user),
@@ -37,7 +41,8 @@ export class VirtualClient {
     })
   }
 
-  get isOpen (): boolean { return this.#client.state === 'open' }
+  /** Not from a cut on, although the library hears of it a moment later. */
+  get isOpen (): boolean { return this.#client.state === 'open' && this.#wire?.isCut === false }
 
   start (): void { this.#client.start() }
 
@@ -94,6 +99,7 @@ export class VirtualClient {
     this.#stage.connecting(user)
     const wire = new Wire(this.#stage, {
       user,
+      expected: this.#expected,
       onWelcome: () => { ledger.came(user, clock.monotonicMs()) },
       onFrame: (frame) => {
         if (frame.type !== 'message') return

@@ -120,8 +120,10 @@ export class Wire {
   }
 
   #closed (code: number, reason: string): void {
-    const { clock, verdict, isRestarting } = this.#stage
+    const { clock, verdict, limits, isRestarting } = this.#stage
     const { user, expected, onClose } = this.#options
+    const waitedMs = clock.monotonicMs() - this.#startedAtMs
+    if (this.#welcomedAtMs === undefined && waitedMs > limits.welcomeWithinMs) verdict.broken('welcome', `${user}: none in ${Math.round(waitedMs)} ms`)
     if (this.#welcomedAtMs !== undefined && !this.isCut && code !== NO_STATUS) {
       this.#stage.count(String(code))
       const known = Object.values(CLOSE).some((row) => row.code === code && (row.reason === reason || code === CLOSE.lost.code))

@@ -13,8 +13,8 @@ export class FrameProxy {
     this.#server = server
   }
 
-  /** In front of `ws://host:port/ws`. */
-  static async to (target: string, meddle: Meddle): Promise<FrameProxy> {
+  /** In front of `ws://host:port/ws`. It reads whatever the client does, and answers pings itself; `passesPings`: the client sees them as well. */
+  static async to (target: string, meddle: Meddle, passesPings = true): Promise<FrameProxy> {
     const server = new WebSocketServer({ port: 0, host: '127.0.0.1', handleProtocols: (protocols) => [...protocols][0] ?? false })
     server.on('connection', (client, request) => {
       const protocols = String(request.headers['sec-websocket-protocol']).split(',').map((each) => each.trim())
@@ -23,7 +23,7 @@ export class FrameProxy {
       client.on('message', (data) => { if (gateway.readyState === WebSocket.OPEN) gateway.send(String(data)); else early.push(String(data)) })
       gateway.on('open', () => { for (const text of early) gateway.send(text) })
       gateway.on('message', (data) => { meddle(JSON.parse(String(data)) as Record<string, unknown>, (text) => { client.send(text) }, client) })
-      gateway.on('ping', () => { client.ping() })
+      if (passesPings) gateway.on('ping', () => { client.ping() })
       gateway.on('close', (code, reason) => { if (code === 1006) client.terminate(); else client.close(code, reason) })
       client.on('close', () => { gateway.terminate() })
       for (const socket of [client, gateway]) socket.on('error', () => { /* told by its close */ })
