@@ -14,7 +14,7 @@ interface Handlers extends Omit<WireOptions, 'user'> { readonly answerPings?: bo
 /** A bare socket with a token; its `close` follows where it is not let in. Rejects where there is no token. */
 export async function open (stage: Stage, user: string, { answerPings = true, ...handlers }: Handlers): Promise<Opened> {
   const token = await stage.token(user)
-  const address = new URL(stage.url())
+  const address = new URL(stage.url(user))
   address.searchParams.set('device_id', DEVICE)
   const socket = new WebSocket(address, [SUBPROTOCOL, `bearer.${token}`], { autoPong: answerPings })
   return { socket, wire: new Wire(stage, { user, ...handlers }, socket) }

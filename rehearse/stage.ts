@@ -40,7 +40,8 @@ export class Stage {
   /** Error codes, refusals and close codes that were seen. */
   readonly seen = new Map<string, number>()
   #verdict = new Verdict()
-  #attempts = 0
+  /** By user. */
+  readonly #attempts = new Map<string, number>()
   readonly #dueAtMs = new Map<string, number>()
   isRestarting = false
 
@@ -58,10 +59,12 @@ export class Stage {
   user (name: string | number): string { return `${this.#options.users}${name}` }
   token (user: string): string | Promise<string> { return this.#options.token(user, DEVICE) }
 
-  /** The addresses by turns. */
-  url (): string {
+  /** The addresses by turns, for each client by itself: where one is gone, its next attempt goes to another. */
+  url (user: string): string {
     const { urls } = this.#options
-    return urls[this.#attempts++ % urls.length] as string
+    const attempt = this.#attempts.get(user) ?? this.#attempts.size
+    this.#attempts.set(user, attempt + 1)
+    return urls[attempt % urls.length] as string
   }
 
   /** A client closed with 1012, and told to wait for so long. */

@@ -30,7 +30,7 @@ export class VirtualClient {
     this.#stage = stage
     this.#expected = new Set(skewMs < 0 ? [CLOSE.tokenExpired.code] : [])
     this.#client = new ImClient({
-      url: () => stage.url(),
+      url: () => stage.url(user),
       token: () => stage.token(user),
       deviceId: DEVICE,
       WebSocket: this.#socketClass(),

@@ -16,9 +16,9 @@ function world () {
   return { clock, end, stage }
 }
 
-t.test('addresses are taken by turns, and users have their prefix', async (t) => {
+t.test('each client takes the addresses by turns, and users have their prefix', async (t) => {
   const { stage } = world()
-  t.strictSame([stage.url(), stage.url(), stage.url()], ['ws://a/', 'ws://b/', 'ws://a/'])
+  t.strictSame(['ann', 'bob', 'ann', 'bob', 'cid', 'bob'].map((user) => stage.url(user)), ['ws://a/', 'ws://b/', 'ws://b/', 'ws://a/', 'ws://a/', 'ws://b/'])
   t.equal(await stage.token(stage.user(7)), 'u-7/rehearse')
 })
 
