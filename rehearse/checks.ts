@@ -49,10 +49,6 @@ export class Verdict {
     this.judge(check, false, () => fault)
   }
 
-  brokenOf (check: Check): number {
-    return this.#counts.get(check)?.broken ?? 0
-  }
-
   get isKept (): boolean {
     return [...this.#counts.values()].every(({ broken }) => broken === 0)
   }

@@ -59,8 +59,6 @@ export class Wire {
     })
   }
 
-  get isWelcomed (): boolean { return this.#welcomedAtMs !== undefined }
-
   /** Judges a ping that should have come by now. */
   checkPing (): void {
     if (this.#welcomedAtMs !== undefined && !this.isCut) this.#pingGap(false)
