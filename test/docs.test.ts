@@ -1,13 +1,15 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import t from 'tap'
+import { CHECKS } from '../rehearse/checks.ts'
+import { LIMITS } from '../rehearse/options.ts'
 import { VARIABLE_NAMES } from '../src/config/table.ts'
 import { ERRORS } from '../src/errors.ts'
 import { CLOSE } from '../src/protocol/close-codes.ts'
 
 const root = join(import.meta.dirname, '..')
 const read = (path: string): string => readFileSync(join(root, path), 'utf8')
-const pages = ['README.md', 'CONTRIBUTING.md', 'SECURITY.md', 'CHANGELOG.md', 'docs/behaviour.md', 'docs/configuration.md', 'docs/capacity.md', 'docs/clustering.md', 'docs/degraded.md', 'docs/fenced-sessions.md', 'bench/README.md']
+const pages = ['README.md', 'CONTRIBUTING.md', 'SECURITY.md', 'CHANGELOG.md', 'docs/behaviour.md', 'docs/configuration.md', 'docs/capacity.md', 'docs/clustering.md', 'docs/degraded.md', 'docs/fenced-sessions.md', 'docs/rehearse.md', 'bench/README.md']
   .map((page) => ({ page, text: read(page) }))
 const { scripts } = JSON.parse(read('package.json')) as { readonly scripts: Readonly<Record<string, string>> }
 
@@ -25,7 +27,7 @@ t.test('every link of the pages leads to a file', async (t) => {
 })
 
 t.test('every path that the pages name exists', async (t) => {
-  for (const [page, path] of all(/(?<![\w/-])(?:\.\/)?((?:client|src|plugins|routes|proto|test|charts|scripts|deploy|docs|demo|bench)\/[\w./-]*\w)/g)) {
+  for (const [page, path] of all(/(?<![\w/-])(?:\.\/)?((?:client|src|plugins|routes|proto|test|charts|scripts|deploy|docs|demo|bench|rehearse)\/[\w./-]*\w)/g)) {
     t.ok(existsSync(join(root, path)) || existsSync(join(root, `${path}.ts`)), `${page}: ${path}`)
   }
 })
@@ -43,4 +45,13 @@ t.test('the README tells a client when not to reconnect as the table of close co
   const told = /look\s+at the code: ([\d, and]+) mean do not reconnect/.exec(read('README.md'))?.[1]?.match(/\d+/g)
   const final = Object.values(CLOSE).filter(({ reconnect }) => reconnect === 'no').map(({ code }) => String(code))
   t.strictSame(told, [...new Set(final)])
+})
+
+t.test('the page of the rehearsal has every promise, and every limit with its default and its range', async (t) => {
+  const page = read('docs/rehearse.md')
+  for (const promise of Object.values(CHECKS)) t.ok(page.includes(`| ${promise} |`), promise)
+  for (const [name, { default: fallback, min, max, unit, text }] of Object.entries(LIMITS)) {
+    const [value, from, to] = [fallback, min, max].map((number) => number.toLocaleString('en'))
+    t.ok(page.includes(`| \`--${name}\` | ${value}${unit === '' ? '' : ` ${unit}`} | ${from} to ${to} | ${text} |`), name)
+  }
 })
