@@ -1,94 +1,106 @@
-/** What befalls etcd under three nodes: afterwards the registry is the truth again, and no socket was closed for it. */
-import { performance } from 'node:perf_hooks'
+/** What befalls etcd: nobody is closed for it, and afterwards the registry is the truth again. */
 import { Etcd3 } from 'etcd3'
-import t from 'tap'
-import { DemoClient } from '../../demo/client.ts'
-import { deviceKey, parseRoute, USERS } from '../../src/registry/records.ts'
+import type { Test } from 'tap'
+import { deviceKey, USERS } from '../../src/registry/records.ts'
 import { eventually } from '../helpers/bus-conformance.ts'
-import { startNodes } from '../helpers/node-processes.ts'
-import { TcpProxy } from '../helpers/tcp-proxy.ts'
-
-t.setTimeout(290_000)
+import type { Population } from '../helpers/population.ts'
+import { pause, type FaultWorld } from './harness/fault-world.ts'
+import { isLong, PATIENCE_MS, row, TTL_MS, type Figures } from './harness/row.ts'
 
 const PEOPLE = 300
-const AT_ONCE = 50
-/** Of them leave during each fault. */
+const SIZES = { people: PEOPLE, groups: 10, groupSize: 20 }
+const PER_SECOND = 100
 const LEAVERS = 30
-const TTL_MS = 15_000
-const SHORT_MS = 10_000
-const LONG_MS = 20_000
-const REPAIRED_MS = 30_000
-const pause = (ms: number): Promise<void> => new Promise((resolve) => { setTimeout(resolve, ms) })
+const SHORT_MS = isLong ? 10_000 : 3_000
+const BEYOND_TTL_MS = TTL_MS + (isLong ? 30_000 : 6_000)
 
-t.test('[GW-CON-6] etcd stops, freezes, or compacts while it cannot be reached: the registry is repaired and nobody is closed', async (t) => {
-  let proxy: TcpProxy | undefined
-  const { world, outside, services, nodes, run } = await startNodes(t, ['node-a', 'node-b', 'node-c'], {
-    ttlMs: TTL_MS,
-    throughProxy: async (address) => {
-      proxy = await TcpProxy.to(address)
-      return proxy.address
-    }
+interface Fault {
+  readonly lastsMs: number
+  readonly strike: (world: FaultWorld) => Promise<unknown> | unknown
+  readonly mend: (world: FaultWorld) => Promise<unknown> | unknown
+  /** Of the registry after the end of the fault. */
+  readonly repairedMs: number
+}
+
+/** People go on writing during it, and some devices leave. */
+async function befall (t: Test, world: FaultWorld, { lastsMs, strike, mend, repairedMs }: Fault): Promise<{ readonly population: Population, readonly figures: Figures }> {
+  const population = await world.populate(t, SIZES, PATIENCE_MS)
+  const leavers = await world.connect(t, Array.from({ length: LEAVERS }, (_, i) => `leaver${i}-${world.run}`), PATIENCE_MS)
+  await eventually(() => isTrue(world), PATIENCE_MS)
+  let healedMs = 0
+  const fault = world.strike(async () => {
+    await strike(world)
+    for (const client of leavers) client.close()
+    await pause(lastsMs)
+    await mend(world)
+    healedMs = performance.now()
   })
-  t.teardown(() => { proxy?.close() })
-  const admin = new Etcd3({ hosts: services.address('ETCD_ENDPOINTS') })
+  const written = await population.write(PER_SECOND, fault)
+  await eventually(() => isTrue(world).catch(() => false), PATIENCE_MS).catch(() => {})
+  const repairMs = Math.round(performance.now() - healedMs)
+  t.ok(await isTrue(world), 'the registry is the truth again')
+  t.ok(repairMs <= repairedMs, `in time: ${repairMs} ms`)
+  const verdict = await population.verdict(PATIENCE_MS)
+  t.match(verdict, { lost: 0, duplicates: 0, outOfOrder: 0, returns: 0 }, 'nobody was closed for it and no message was lost')
+  return { population, figures: { written, repairMs, closes: verdict.returns, lost: verdict.lost } }
+}
+
+/** Whether etcd holds what is connected, and nothing else. */
+async function isTrue (world: FaultWorld): Promise<boolean> {
+  const { entries } = await world.outside.kv.range(USERS, { prefix: true })
+  const live = new Map<string, string>()
+  for (const entry of world.ledger.entries) {
+    if (entry.kind === 'opened') live.set(entry.conn, deviceKey(entry.user, entry.device))
+    else if (entry.kind === 'closed') live.delete(entry.conn)
+  }
+  return entries.length === live.size && entries.every(({ key, value }) => live.get((JSON.parse(value) as { conn: string }).conn) === key)
+}
+
+const killed = { strike: (world: FaultWorld) => world.services.kill('etcd1'), mend: (world: FaultWorld) => world.services.restart('etcd') }
+
+row('E1', '[GW-CON-6] etcd is gone for less than the TTL', { bounds: { repairedMs: 5_000 } }, async (t, world) => (await befall(t, world, { ...killed, lastsMs: SHORT_MS, repairedMs: 5_000 })).figures)
+
+row('E2', '[GW-CON-6] etcd is gone for longer than the TTL', {}, async (t, world) => (await befall(t, world, { ...killed, lastsMs: BEYOND_TTL_MS, repairedMs: 30_000 })).figures)
+
+row('E3', '[GW-CON-6] the nodes are cut off from etcd for longer than the TTL: they say so, deliver on, and register again', { lines: ['etcd'] }, async (t, world) => {
+  let detectMs = Infinity
+  const { figures } = await befall(t, world, {
+    lastsMs: BEYOND_TTL_MS,
+    strike: (struck) => {
+      const started = performance.now()
+      struck.line('etcd').cut()
+      const detect = eventually(async () => await struck.count('registry_leases_lost_total') > 0, PATIENCE_MS)
+      void detect.then(() => { detectMs = Math.round(performance.now() - started) }, () => {})
+    },
+    mend: (mended) => { mended.line('etcd').heal() },
+    repairedMs: 30_000
+  })
+  t.ok(detectMs <= TTL_MS + 1_000, `the loss of the leases is told after ${detectMs} ms`)
+  return { ...figures, detectMs }
+})
+
+row('E4', '[GW-CON-6] etcd is frozen for longer than the TTL', {}, async (t, world) => (await befall(t, world, {
+  lastsMs: BEYOND_TTL_MS, strike: () => world.services.freeze('etcd1'), mend: () => world.services.thaw('etcd1'), repairedMs: 30_000
+})).figures)
+
+row('E5', '[GW-CON-6] etcd is compacted while the watch is cut, with keys deleted: everything is read again', { lines: ['etcd'] }, async (t, world) => {
+  const admin = new Etcd3({ hosts: world.services.address('ETCD_ENDPOINTS') })
   t.teardown(() => { admin.close() })
-
-  const clients = new Map<string, DemoClient>()
-  const wasClosed: string[] = []
-  const connect = async (i: number): Promise<void> => {
-    const userId = `e${i}-${run}`
-    const client = await DemoClient.connect({ url: nodes[i % nodes.length]?.url ?? '', token: world.auth.mint(userId, 'phone').accessToken, timeoutMs: REPAIRED_MS })
-    clients.set(userId, client)
-    void client.closed(1_000_000).then(({ code }) => { if (clients.get(userId) === client) wasClosed.push(`${userId} ${code}`) })
-  }
-  const connectAll = async (): Promise<void> => {
-    const missing = Array.from({ length: PEOPLE }, (_, i) => i).filter((i) => !clients.has(`e${i}-${run}`))
-    for (let at = 0; at < missing.length; at += AT_ONCE) await Promise.all(missing.slice(at, at + AT_ONCE).map(connect))
-  }
-  const leave = async (): Promise<void> => {
-    const some = [...clients].slice(0, LEAVERS)
-    for (const [userId] of some) clients.delete(userId)
-    await Promise.all(some.map(([, client]) => client.close()))
-  }
-  /** Whether etcd holds what is connected, and nothing else. */
-  const isTrue = async (): Promise<boolean> => {
-    const { entries } = await outside.kv.range(USERS, { prefix: true })
-    const truth = new Map([...clients].map(([userId, client]) => [deviceKey(userId, 'phone'), client.welcome['connection_id']]))
-    return entries.length === truth.size && entries.every(({ key, value }) => truth.get(key) === parseRoute(value)?.conn)
-  }
-
-  for (let i = 0; i < PEOPLE; i++) world.users.addUser(`e${i}-${run}`)
-  await connectAll()
-  await eventually(isTrue, REPAIRED_MS)
-
-  const faults: ReadonlyArray<readonly [name: string, strike: () => Promise<void>, mend: () => Promise<void>]> = [
-    ['stopped for less than the TTL', async () => { await services.kill('etcd1'); await leave(); await pause(SHORT_MS) }, () => services.restart('etcd')],
-    ['stopped for longer than the TTL', async () => { await services.kill('etcd1'); await leave(); await pause(LONG_MS) }, () => services.restart('etcd')],
-    ['frozen for longer than the TTL', async () => { await services.freeze('etcd1'); await leave(); await pause(LONG_MS) }, () => services.thaw('etcd1')],
-    ['compacted while cut off, with keys deleted', async () => {
-      proxy?.cut()
-      await leave()
-      for (const key of [...clients.keys()].slice(0, LEAVERS)) await admin.delete().key(deviceKey(key, 'phone'))
+  const before = await world.count('watch_resync_total')
+  const { figures } = await befall(t, world, {
+    lastsMs: SHORT_MS,
+    strike: async (struck) => {
+      struck.line('etcd').cut()
+      const { entries } = await struck.outside.kv.range(USERS, { prefix: true })
+      for (const { key } of entries.slice(-LEAVERS)) await admin.delete().key(key)
       for (let i = 0; i < 100; i++) await admin.put('/elsewhere').value(String(i))
       const { header } = await admin.kv.range({ key: Buffer.from('/elsewhere') })
       await admin.kv.compact({ revision: header.revision, physical: true })
-      await pause(SHORT_MS)
-    }, async () => { proxy?.heal() }]
-  ]
-  for (const [name, strike, mend] of faults) {
-    await strike()
-    await mend()
-    const mended = performance.now()
-    await eventually(() => isTrue().catch(() => false), REPAIRED_MS).catch(() => {})
-    const tookMs = Math.round(performance.now() - mended)
-    t.comment(`${name}: true again after ${tookMs} ms`)
-    t.ok(await isTrue(), name)
-    t.strictSame(wasClosed, [], 'no socket was closed for it')
-    await connectAll()
-    await eventually(isTrue, REPAIRED_MS)
-  }
-  for (const [userId, client] of [...clients]) {
-    clients.delete(userId)
-    await client.close()
-  }
+    },
+    mend: (mended) => { mended.line('etcd').heal() },
+    repairedMs: 5_000
+  })
+  const resyncs = await world.count('watch_resync_total') - before
+  t.ok(resyncs >= world.nodes.length, 'each node reads everything again')
+  return { ...figures, resyncs }
 })

@@ -48,7 +48,8 @@ export class Ledger {
   say (said: Said): void {
     const entry = { atMs: performance.now(), ...said } as Entry
     this.entries.push(entry)
-    this.#file.write(`${JSON.stringify(entry)}\n`)
+    // What is said while the world ends belongs to no run.
+    if (!this.#file.writableEnded) this.#file.write(`${JSON.stringify(entry)}\n`)
   }
 
   /** Resolves when all is in the file. */
