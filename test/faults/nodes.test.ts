@@ -1,29 +1,57 @@
-/** Three nodes are restarted one after the other under the messages of thousands of people. */
-import t from 'tap'
-import type { Gateway } from '../../demo/gateway.ts'
-import { ROOT } from '../../src/registry/records.ts'
-import { PATIENCE_MS, PEOPLE, PER_SECOND, startPopulated } from '../helpers/node-processes.ts'
+/** What befalls the gateways' processes. */
+import { ROOT, USERS } from '../../src/registry/records.ts'
+import { eventually } from '../helpers/bus-conformance.ts'
+import { pause } from './harness/fault-world.ts'
+import { isLong, PATIENCE_MS, row, TTL_MS } from './harness/row.ts'
 
-t.setTimeout(280_000)
+const SIZES = isLong ? { people: 3_000, groups: 60, groupSize: 20 } : { people: 600, groups: 20, groupSize: 20 }
+const PER_SECOND = isLong ? 1_000 : 300
 
-t.test('[GW-END-1] a rolling restart loses nothing that was acknowledged, shows nothing twice, and leaves no key', async (t) => {
-  const { world, outside, nodes, population } = await startPopulated(t)
+row('N2', '[GW-END-1] a rolling restart loses nothing that was acknowledged, shows nothing twice, and leaves no key', {}, async (t, world) => {
+  const population = await world.populate(t, SIZES, PATIENCE_MS)
+  let longestExitMs = 0
   const roll = async (): Promise<void> => {
-    for (const name of ['node-a', 'node-b', 'node-c']) {
-      const leaving = nodes.find(({ nodeId }) => nodeId === name) as Gateway
-      nodes.splice(nodes.indexOf(leaving), 1)
+    for (const leaving of world.nodes.slice()) {
+      const started = performance.now()
       await world.stop(leaving)
-      nodes.push(await world.startGateway(name))
+      longestExitMs = Math.max(longestExitMs, Math.round(performance.now() - started))
+      await world.startNode(leaving.nodeId)
     }
   }
-  const started = performance.now()
   const written = await population.write(PER_SECOND, roll())
-  const perSecond = Math.round(written / (performance.now() - started) * 1000)
   const verdict = await population.verdict(PATIENCE_MS)
-  t.comment(JSON.stringify({ ...verdict, perSecond }))
   t.match(verdict, { lost: 0, duplicates: 0, outOfOrder: 0 })
-  t.ok(verdict.returns >= PEOPLE, 'everybody had to come back')
-  for (const node of nodes.splice(0)) await world.stop(node)
+  t.ok(verdict.returns >= SIZES.people, 'everybody had to come back')
+  t.ok(longestExitMs <= DRAIN_TIMEOUT_MS, `the slowest exit took ${longestExitMs} ms`)
+  for (const node of world.nodes.slice()) await world.stop(node)
   population.close()
-  t.strictSame((await outside.kv.range(ROOT, { prefix: true })).entries, [])
+  const keysLeft = (await world.outside.kv.range(ROOT, { prefix: true })).entries.length
+  t.equal(keysLeft, 0)
+  return { written, ...verdict, longestExitMs, keysLeft }
+})
+/** As the harness sets it. */
+const DRAIN_TIMEOUT_MS = 20_000
+
+row('N1', '[GW-END-2] a node that is killed costs its clients some seconds and nobody an acknowledged message', {}, async (t, world) => {
+  const population = await world.populate(t, SIZES, PATIENCE_MS)
+  const [victim] = world.nodes
+  let servedAgainMs = 0
+  let entriesGoneMs = 0
+  const kill = async (): Promise<void> => {
+    if (victim === undefined) throw new Error('no node')
+    const started = performance.now()
+    await world.kill(victim)
+    await eventually(() => population.isOpen, PATIENCE_MS)
+    servedAgainMs = Math.round(performance.now() - started)
+    await eventually(async () => !(await world.outside.kv.range(USERS, { prefix: true })).entries.some(({ value }) => value.includes(`"${victim.nodeId}"`)), TTL_MS + 2_000)
+    entriesGoneMs = Math.round(performance.now() - started)
+    await pause(2_000)
+  }
+  const written = await population.write(PER_SECOND, kill())
+  const verdict = await population.verdict(PATIENCE_MS)
+  t.match(verdict, { lost: 0, duplicates: 0, outOfOrder: 0 })
+  t.ok(verdict.returns >= SIZES.people / 4, 'a third had to come back')
+  const held = (await world.outside.kv.range(USERS, { prefix: true })).entries.length
+  t.equal(held, SIZES.people, 'everybody is registered')
+  return { written, ...verdict, servedAgainMs, entriesGoneMs }
 })
