@@ -6,9 +6,9 @@ import { USERS } from '../../src/registry/records.ts'
 import { eventually } from '../helpers/bus-conformance.ts'
 import type { FaultWorld } from './harness/fault-world.ts'
 import { RegistryTruth, type Live } from './harness/registry-truth.ts'
-import { PATIENCE_MS, row, TTL_MS } from './harness/row.ts'
+import { isLong, PATIENCE_MS, row, TTL_MS } from './harness/row.ts'
 
-const ROUNDS = 1_000
+const ROUNDS = isLong ? 1_000 : 400
 /** Rounds of different users run side by side. */
 const LANES = 4
 const USERS_A_LANE = 6
@@ -21,7 +21,7 @@ const PUSH_DEADLINE_MS = 5_000
 interface Socket { readonly client: DemoClient, readonly live: Live }
 interface Device { readonly userId: string, readonly deviceId: string, sockets: Socket[] }
 
-/** A thousand rounds of connect, move, cut and kill. */
+/** Rounds of connect, move, cut and kill. */
 class Rounds {
   readonly counts = { connects: 0, moves: 0, cuts: 0, closes: 0, kills: 0, pushes: 0, neither: 0, both: 0, bothLate: 0 }
   readonly #world: FaultWorld

@@ -31,12 +31,14 @@ export interface FaultWorldOptions {
 }
 
 const SNAPSHOT_MS = 1_000
+/** By when a node without clients has nothing under way. */
+const QUIET_MS = 10_000
 const ADDRESSES = { auth: 'AUTH_SERVICE_ADDR', im: 'IM_SERVICE_ADDR', user: 'USER_SERVICE_ADDR' } as const
 /** What a process that ends by itself says at last: pino's `fatal`, or Node's own words. */
 const FAILURE = /"level":60|^(?:Uncaught|node:internal)|UnhandledPromiseRejection|FATAL ERROR/
 const OUTCOMES = new Map<number, string>(Object.entries(Outcome).map(([name, value]) => [Number(value), name.replace('OUTCOME_', '')]))
 /** Gauges that are 0 where nothing is under way. */
-const WAITING = /^im_gateway_(?:pending_pushes|sends_in_flight|outbox_bytes|pending_handshakes|registry_repairs|waiting_group_records) (\d+)$/gm
+const WAITING = /^im_gateway_(?:connections|pending_pushes|sends_in_flight|outbox_bytes|pending_handshakes|registry_repairs|waiting_group_records) (\d+)$/gm
 
 export class FaultWorld {
   readonly ledger: Ledger
@@ -47,6 +49,7 @@ export class FaultWorld {
   readonly #all: Nodes
   readonly #settings: Readonly<Record<string, string>>
   readonly #expected: Map<string, string>
+  readonly #clients: Array<{ close (): void }> = []
   #isWatching = true
   #watching: Promise<void> = Promise.resolve()
 
@@ -114,6 +117,7 @@ export class FaultWorld {
     this.#expected.set(nodeId, '0')
     const gateway = await this.world.startGateway(nodeId, ports, { ...this.#settings, ...settings })
     this.nodes.push(gateway)
+    await this.#sample(gateway)
     return gateway
   }
 
@@ -134,6 +138,7 @@ export class FaultWorld {
   async populate (t: Test, sizes: { readonly people: number, readonly groups: number, readonly groupSize: number }, patienceMs: number): Promise<Population> {
     const { world, outside, run, nodes, ledger, random } = this
     const population = new Population({ world, outside, run, random, ...sizes, urls: () => nodes.map(({ url }) => url), socket: (user, device) => recordedSocket(ledger, user, device), onGroup: (group, members) => { ledger.say({ kind: 'group', group, members }) } })
+    this.#clients.push(population)
     t.teardown(() => { population.close() })
     await population.open(patienceMs)
     return population
@@ -148,6 +153,7 @@ export class FaultWorld {
       WebSocket: recordedSocket(ledger, user, 'phone'),
       random
     }))
+    this.#clients.push(...clients)
     t.teardown(() => { for (const client of clients) client.close() })
     for (const client of clients) client.start()
     await eventually(() => clients.every(({ state }) => state === 'open'), patienceMs)
@@ -161,13 +167,23 @@ export class FaultWorld {
     this.ledger.say({ kind: 'healed' })
   }
 
-  /** What each process holds now, for I6. */
-  async sample (): Promise<void> {
-    for (const { nodeId, port, pid = 0 } of this.nodes) {
-      const text = await this.metrics(port)
-      const waiting = [...text.matchAll(WAITING)].reduce((sum, [, value]) => sum + Number(value), 0)
-      this.ledger.say({ kind: 'sample', node: nodeId, pid, fds: readdirSync(`/proc/${pid}/fd`).length, waiting })
-    }
+  /** All clients leave; what each process holds then is told, and how it ends. */
+  async end (): Promise<void> {
+    for (const client of this.#clients) client.close()
+    await eventually(async () => (await Promise.all(this.nodes.map((node) => this.#waiting(node)))).every((count) => count === 0), QUIET_MS).catch(() => {})
+    for (const node of this.nodes) await this.#sample(node)
+    // How they end is in the ledger.
+    await Promise.allSettled(this.nodes.slice().map((node) => this.stop(node)))
+  }
+
+  async #sample (node: Gateway): Promise<void> {
+    const { nodeId, pid } = node
+    if (pid === undefined) throw new Error(`${nodeId} is no process of its own`)
+    this.ledger.say({ kind: 'sample', node: nodeId, pid, fds: readdirSync(`/proc/${pid}/fd`).length, waiting: await this.#waiting(node) })
+  }
+
+  async #waiting ({ port }: Gateway): Promise<number> {
+    return [...(await this.metrics(port)).matchAll(WAITING)].reduce((sum, [, value]) => sum + Number(value), 0)
   }
 
   async metrics (port: number): Promise<string> {

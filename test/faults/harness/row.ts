@@ -1,6 +1,6 @@
 /** One row of the table of faults as a test: a world, what befalls it, the figures, and the invariants afterwards. */
 import t, { type Test } from 'tap'
-import { BOUNDS, check, type Bounds } from './checker.ts'
+import { ALL, BOUNDS, check, type Bounds, type Invariant } from './checker.ts'
 import { FaultWorld, type FaultWorldOptions } from './fault-world.ts'
 import { seedOfRun } from './seed.ts'
 
@@ -14,6 +14,8 @@ export interface RowOptions extends Partial<Omit<FaultWorldOptions, 'name' | 'se
   readonly bounds?: Partial<Bounds>
 }
 
+/** They are looked at once the clients have left and the nodes have ended. */
+const OF_THE_END: readonly Invariant[] = ['I6', 'I7']
 /** For one row. */
 const ROW_TIMEOUT_MS = isLong ? 900_000 : 280_000
 const wanted = process.env['FAULT_ROWS']?.split(',')
@@ -30,7 +32,11 @@ export function row (id: string, title: string, options: RowOptions, body: (t: T
     const figures = await body(t, world)
     await world.stopWatching()
     t.comment(`FIGURES ${JSON.stringify({ row: id, seed, ...figures })}`)
-    t.strictSame(check(world.ledger.entries, { ...BOUNDS, ...bounds }), {}, `the invariants hold; the ledger is ${world.ledger.path}`)
+    const allBounds = { ...BOUNDS, ...bounds }
+    const during = check(world.ledger.entries, allBounds, ALL.filter((name) => !OF_THE_END.includes(name)))
+    await world.end()
+    const atTheEnd = check(world.ledger.entries, allBounds, OF_THE_END)
     await world.ledger.close()
+    t.strictSame({ ...during, ...atTheEnd }, {}, `the invariants hold; the ledger is ${world.ledger.path}`)
   })
 }
