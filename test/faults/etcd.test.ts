@@ -3,8 +3,8 @@ import { Etcd3 } from 'etcd3'
 import type { Test } from 'tap'
 import { deviceKey, USERS } from '../../src/registry/records.ts'
 import { eventually } from '../helpers/bus-conformance.ts'
-import type { Population } from '../helpers/population.ts'
 import { pause, type FaultWorld } from './harness/fault-world.ts'
+import { knock } from './harness/knock.ts'
 import { isLong, PATIENCE_MS, row, TTL_MS, type Figures } from './harness/row.ts'
 
 const PEOPLE = 300
@@ -23,7 +23,7 @@ interface Fault {
 }
 
 /** People go on writing during it, and some devices leave. */
-async function befall (t: Test, world: FaultWorld, { lastsMs, strike, mend, repairedMs }: Fault): Promise<{ readonly population: Population, readonly figures: Figures }> {
+async function befall (t: Test, world: FaultWorld, { lastsMs, strike, mend, repairedMs }: Fault): Promise<Figures> {
   const population = await world.populate(t, SIZES, PATIENCE_MS)
   const leavers = await world.connect(t, Array.from({ length: LEAVERS }, (_, i) => `leaver${i}-${world.run}`), PATIENCE_MS)
   await eventually(() => isTrue(world), PATIENCE_MS)
@@ -42,7 +42,7 @@ async function befall (t: Test, world: FaultWorld, { lastsMs, strike, mend, repa
   t.ok(repairMs <= repairedMs, `in time: ${repairMs} ms`)
   const verdict = await population.verdict(PATIENCE_MS)
   t.match(verdict, { lost: 0, duplicates: 0, outOfOrder: 0, returns: 0 }, 'nobody was closed for it and no message was lost')
-  return { population, figures: { written, repairMs, closes: verdict.returns, lost: verdict.lost } }
+  return { written, repairMs, closes: verdict.returns, lost: verdict.lost }
 }
 
 /** Whether etcd holds what is connected, and nothing else. */
@@ -58,13 +58,20 @@ async function isTrue (world: FaultWorld): Promise<boolean> {
 
 const killed = { strike: (world: FaultWorld) => world.services.kill('etcd1'), mend: (world: FaultWorld) => world.services.restart('etcd') }
 
-row('E1', '[GW-CON-6] etcd is gone for less than the TTL', { bounds: { repairedMs: 5_000 } }, async (t, world) => (await befall(t, world, { ...killed, lastsMs: SHORT_MS, repairedMs: 5_000 })).figures)
+row('E1', '[GW-CON-6] etcd is gone for less than the TTL: who is in stays, new connections get 503 with Retry-After', { ttlMs: isLong ? TTL_MS : 15_000, bounds: { repairedMs: 5_000 } }, async (t, world) => {
+  const strike = async (): Promise<void> => {
+    await killed.strike(world)
+    const answers = await Promise.all(world.nodes.map(({ nodeId, url }) => knock(url, world.world.auth.mint(`stranger-${nodeId}-${world.run}`, 'phone').accessToken)))
+    t.strictSame(answers.filter(({ status, retryAfterS = 0 }) => status !== 503 || !(retryAfterS > 0)), [], 'each is told to come back later')
+  }
+  return await befall(t, world, { ...killed, strike, lastsMs: SHORT_MS, repairedMs: 5_000 })
+})
 
-row('E2', '[GW-CON-6] etcd is gone for longer than the TTL', {}, async (t, world) => (await befall(t, world, { ...killed, lastsMs: BEYOND_TTL_MS, repairedMs: 30_000 })).figures)
+row('E2', '[GW-CON-6] etcd is gone for longer than the TTL', {}, (t, world) => befall(t, world, { ...killed, lastsMs: BEYOND_TTL_MS, repairedMs: 30_000 }))
 
 row('E3', '[GW-CON-6] the nodes are cut off from etcd for longer than the TTL: they say so, deliver on, and register again', { lines: ['etcd'] }, async (t, world) => {
   let detectMs = Infinity
-  const { figures } = await befall(t, world, {
+  const figures = await befall(t, world, {
     lastsMs: BEYOND_TTL_MS,
     strike: (struck) => {
       const started = performance.now()
@@ -79,15 +86,15 @@ row('E3', '[GW-CON-6] the nodes are cut off from etcd for longer than the TTL: t
   return { ...figures, detectMs }
 })
 
-row('E4', '[GW-CON-6] etcd is frozen for longer than the TTL', {}, async (t, world) => (await befall(t, world, {
+row('E4', '[GW-CON-6] etcd is frozen for longer than the TTL', {}, (t, world) => befall(t, world, {
   lastsMs: BEYOND_TTL_MS, strike: () => world.services.freeze('etcd1'), mend: () => world.services.thaw('etcd1'), repairedMs: 30_000
-})).figures)
+}))
 
 row('E5', '[GW-CON-6] etcd is compacted while the watch is cut, with keys deleted: everything is read again', { lines: ['etcd'] }, async (t, world) => {
   const admin = new Etcd3({ hosts: world.services.address('ETCD_ENDPOINTS') })
   t.teardown(() => { admin.close() })
   const before = await world.count('watch_resync_total')
-  const { figures } = await befall(t, world, {
+  const figures = await befall(t, world, {
     lastsMs: SHORT_MS,
     strike: async (struck) => {
       struck.line('etcd').cut()

@@ -1,10 +1,11 @@
 /** What befalls Kafka, or what it brings: no record that a connected member should get is missing. */
 import kafkajs from 'kafkajs'
+import type { Test } from 'tap'
 import { eventually } from '../helpers/bus-conformance.ts'
 import { gaps } from './harness/checker.ts'
 import { pause, type FaultWorld } from './harness/fault-world.ts'
 import { GroupTraffic } from './harness/group-traffic.ts'
-import { isLong, PATIENCE_MS, row } from './harness/row.ts'
+import { isLong, PATIENCE_MS, row, type Figures } from './harness/row.ts'
 
 const GROUPS = 20
 const PER_SECOND = 1_000
@@ -78,6 +79,53 @@ row('K3', '[GW-GRP-1] records that nobody can read are passed over and counted, 
   t.ok(silentMs <= SILENCE_MS, `nobody heard nothing for longer than ${silentMs} ms`)
   return { records: traffic.records, bad, passedOver, lost: missing(world), silentMs }
 })
+
+const FROZEN_MS = isLong ? 45_000 : 12_000
+const STALL_MS = 30_000
+
+const SHORT_SESSIONS = { nodes: ['node-a', 'node-b'], settings: { KAFKA_SESSION_TIMEOUT: '6s' } }
+
+async function breakBroker (t: Test, world: FaultWorld, strike: () => Promise<void>, mend: () => Promise<void>): Promise<Figures> {
+  const users = names(world, LISTENERS)
+  const traffic = new GroupTraffic(world, GROUPS, users)
+  await world.connect(t, users, PATIENCE_MS)
+  traffic.start(PER_SECOND / 5)
+  await pause(2_000)
+  await strike()
+  await mend()
+  const mendedMs = performance.now()
+  await eventually(() => heardSince(world, mendedMs).size === LISTENERS, PATIENCE_MS).catch(() => {})
+  const heard = heardSince(world, mendedMs)
+  const stallMs = Math.round(Math.max(...heard.values()) - mendedMs)
+  t.ok(heard.size === LISTENERS && stallMs <= STALL_MS, `everybody hears again after ${stallMs} ms`)
+  await pause(TRAFFIC_MS)
+  await traffic.stop()
+  await eventually(() => missing(world) === 0, PATIENCE_MS).catch(() => {})
+  t.equal(missing(world), 0, 'no record is missing')
+  return { records: traffic.records, lost: missing(world), stallMs, repeats: repeats(world) }
+}
+
+row('K1', '[GW-GRP-1] a broker that is killed costs a pause and no record', SHORT_SESSIONS, (t, world) => breakBroker(t, world, () => world.services.kill('kafka1'), () => world.services.restart('kafka')))
+
+row('K2', '[GW-GRP-1] a broker that is frozen costs a pause and no record', SHORT_SESSIONS, (t, world) => breakBroker(t, world, async () => {
+  await world.services.freeze('kafka1')
+  await pause(FROZEN_MS)
+}, () => world.services.thaw('kafka1')))
+
+/** By connection: when it first got a record after that moment. */
+function heardSince (world: FaultWorld, sinceMs: number): Map<string, number> {
+  const heard = new Map<string, number>()
+  for (const entry of world.ledger.entries) {
+    if (entry.kind === 'received' && entry.atMs > sinceMs && !heard.has(entry.conn)) heard.set(entry.conn, entry.atMs)
+  }
+  return heard
+}
+
+/** Records that a connection got more than once. */
+function repeats (world: FaultWorld): number {
+  const received = world.ledger.entries.filter((entry) => entry.kind === 'received')
+  return received.length - new Set(received.map(({ conn, recipient, sequence }) => `${conn} ${recipient} ${sequence}`)).size
+}
 
 /** The longest that a connection heard nothing of its twenty groups, between its first and its last record. */
 function longestSilence (world: FaultWorld): number {

@@ -42,7 +42,7 @@ const broken: ReadonlyArray<readonly [name: string, invariant: Invariant, entrie
   ['a number that was given to two ids', 'I2', ledger(accepted('m1', 1), accepted('m2', 1)), /given twice/],
   ['ACKED without an acknowledgement', 'I3', ledger(opened('c1'), pushed('ACKED', 100, 200)), /no connection said so/],
   ['ACKED on the word of another device', 'I3', ledger(opened('c1', 'bob'), { kind: 'device_acked', conn: 'c1', msgId: 'm1', atMs: 150 }, pushed('ACKED', 100, 200)), /no connection said so/],
-  ['ACKED on an acknowledgement of an earlier push', 'I3', ledger(opened('c1'), { kind: 'device_acked', conn: 'c1', msgId: 'm1', atMs: 50 }, pushed('ACKED', 100, 200)), /no connection said so/],
+  ['ACKED on an acknowledgement of an earlier push', 'I3', ledger(opened('c1'), { kind: 'device_acked', conn: 'c1', msgId: 'm1', atMs: 50 }, pushed('ACKED', 1_000, 1_200)), /no connection said so/],
   ['ACK_TIMEOUT though a live connection acknowledged', 'I3', ledger(opened('c1'), { kind: 'device_acked', conn: 'c1', msgId: 'm1', atMs: 200 }, pushed('ACK_TIMEOUT', 100, 5_100)), /acknowledged in time/],
   ['two outcomes of a device', 'I3', ledger({ kind: 'pushed', user: 'ann', msgId: 'm1', startedMs: 0, devices: [{ device: 'phone', outcome: 'GONE' }, { device: 'phone', outcome: 'SLOW' }] }), /two outcomes/],
   ['a device without an outcome', 'I3', ledger(pushed('UNSPECIFIED', 0, 100)), /no outcome/],
