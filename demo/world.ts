@@ -86,7 +86,7 @@ export class World {
       store,
       delivery: new Delivery({
         locate: (userId) => this.directory.locate(userId),
-        push: (gateway, request, deadlineMs) => this.#push(gateway, request, deadlineMs),
+        push: (gateway, request, deadlineMs) => this.push(gateway, request, deadlineMs),
         clock,
         logger
       }),
@@ -154,6 +154,20 @@ export class World {
     return gateway
   }
 
+  /** As the IM Service pushes; whoever watches is told. */
+  async push (gateway: string, request: PushMessageRequest, deadlineMs: number): Promise<PushMessageResponse> {
+    const { clock, watch } = this.#options
+    const startedMs = clock.monotonicMs()
+    try {
+      const response = await this.gatewayClient.pushMessage(gateway, request, deadlineMs)
+      watch?.onPush?.(request, response, startedMs)
+      return response
+    } catch (error) {
+      watch?.onPush?.(request, undefined, startedMs)
+      throw error
+    }
+  }
+
   /** Ends a gateway as `kill -9` would. */
   async kill (gateway: Gateway): Promise<void> {
     this.#gateways.delete(gateway)
@@ -175,19 +189,6 @@ export class World {
     this.#userPool?.close()
     await Promise.allSettled(this.#hosts?.map((host) => host.close()) ?? [])
     await Promise.allSettled([this.#options.outside.close()])
-  }
-
-  async #push (gateway: string, request: PushMessageRequest, deadlineMs: number): Promise<PushMessageResponse> {
-    const { clock, watch } = this.#options
-    const startedMs = clock.monotonicMs()
-    try {
-      const response = await this.gatewayClient.pushMessage(gateway, request, deadlineMs)
-      watch?.onPush?.(request, response, startedMs)
-      return response
-    } catch (error) {
-      watch?.onPush?.(request, undefined, startedMs)
-      throw error
-    }
   }
 
   /** The User Service's word, over gRPC as an IM Service elsewhere would ask. */

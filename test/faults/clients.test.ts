@@ -5,6 +5,7 @@ import type { PushMessageRequest } from '../../src/generated/gateway/v1/gateway.
 import { USERS } from '../../src/registry/records.ts'
 import { eventually } from '../helpers/bus-conformance.ts'
 import type { FaultWorld } from './harness/fault-world.ts'
+import { ManualClient } from './harness/manual-client.ts'
 import { RegistryTruth, type Live } from './harness/registry-truth.ts'
 import { isLong, PATIENCE_MS, row, TTL_MS } from './harness/row.ts'
 
@@ -180,4 +181,60 @@ row('C5', '[GW-CON-6] the registry is true: no live key is missing, no key outli
   t.match(rounds.counts, { neither: 0, bothLate: 0 })
   t.ok(rounds.counts.kills === Math.floor(ROUNDS / KILL_EACH) && rounds.counts.moves > ROUNDS / 4)
   return { ...findings, ...rounds.counts }
+})
+
+const ACK_TIMEOUT_MS = 5_000
+/** How late a time-out may be told; in CI the machine is shared. */
+const ACK_TIMEOUT_SLACK_MS = isLong ? 100 : 300
+
+row('C3', '[GW-ACK-2] an acknowledgement that is lost, late, repeated, foreign or of nothing has the effect that it should', { nodes: ['node-a'] }, async (t, world) => {
+  const [node] = world.nodes
+  if (node === undefined) throw new Error('no node')
+  const nameOf = (name: string): string => `${name}-${world.run}`
+  const connect = (name: string): Promise<ManualClient> => ManualClient.connect(t, world, nameOf(name), node.url, PATIENCE_MS)
+  const [, late, twice, victim, stranger] = [await connect('lost'), await connect('late'), await connect('twice'), await connect('robbed'), await connect('stranger')] as const
+  const kinds = ['late', 'repeated', 'foreign', 'unknown']
+  const counted = (): Promise<number[]> => Promise.all(kinds.map((kind) => world.count('acks_ignored_total', `kind="${kind}"`)))
+  const before = await counted()
+  const [lost, tooLate, acked, robbed] = await Promise.all([
+    world.push(node, nameOf('lost'), 'p-lost'),
+    world.push(node, nameOf('late'), 'p-late'),
+    (async () => {
+      const push = world.push(node, nameOf('twice'), 'p-twice')
+      await twice.received('p-twice', PATIENCE_MS)
+      twice.acknowledge('p-twice')
+      twice.acknowledge('p-twice')
+      return await push
+    })(),
+    (async () => {
+      const push = world.push(node, nameOf('robbed'), 'p-robbed')
+      await victim.received('p-robbed', PATIENCE_MS)
+      stranger.acknowledge('p-robbed')
+      stranger.acknowledge('p-none')
+      return await push
+    })()
+  ])
+  late.acknowledge('p-late')
+  const since = async (): Promise<number[]> => (await counted()).map((count, i) => count - (before[i] ?? 0))
+  await eventually(async () => (await since()).every((count) => count > 0), PATIENCE_MS).catch(() => {})
+  t.match([lost, tooLate, acked, robbed], [{ outcome: 'ACK_TIMEOUT' }, { outcome: 'ACK_TIMEOUT' }, { outcome: 'ACKED' }, { outcome: 'ACK_TIMEOUT' }])
+  t.strictSame(await since(), [1, 1, 1, 1], kinds.join(', '))
+  for (const { tookMs } of [lost, tooLate, robbed]) t.ok(Math.abs(tookMs - ACK_TIMEOUT_MS) <= ACK_TIMEOUT_SLACK_MS, `told after ${tookMs} ms`)
+  return { lostMs: lost.tookMs, lateMs: tooLate.tookMs, ackedMs: acked.tookMs, foreignMs: robbed.tookMs }
+})
+
+row('C4', '[GW-ACK-3] a message that is pushed again while it waits is written once, and both callers are answered', { nodes: ['node-a'] }, async (t, world) => {
+  const [node] = world.nodes
+  if (node === undefined) throw new Error('no node')
+  const user = `twice-${world.run}`
+  const client = await ManualClient.connect(t, world, user, node.url, PATIENCE_MS)
+  const pushes = [world.push(node, user, 'p-same'), world.push(node, user, 'p-same')]
+  await client.received('p-same', PATIENCE_MS)
+  // Both wait by now, however slow the machine.
+  await eventually(async () => await world.count('pending_pushes') === 2, PATIENCE_MS)
+  client.acknowledge('p-same')
+  const outcomes = (await Promise.all(pushes)).map(({ outcome }) => outcome)
+  t.strictSame(outcomes, ['ACKED', 'ACKED'])
+  t.strictSame(client.messages, ['p-same'], 'it came once')
+  return { callers: pushes.length, frames: client.messages.length }
 })

@@ -6,7 +6,7 @@ import { readdirSync } from 'node:fs'
 import type { Test } from 'tap'
 import { ImClient } from '../../../client/src/index.ts'
 import type { Gateway } from '../../../demo/gateway.ts'
-import { Outcome } from '../../../src/generated/gateway/v1/gateway.ts'
+import { Outcome, Scope } from '../../../src/generated/gateway/v1/gateway.ts'
 import { parseKey, parseRoute, USERS } from '../../../src/registry/records.ts'
 import { eventually } from '../../helpers/bus-conformance.ts'
 import { startNodes, type Nodes } from '../../helpers/node-processes.ts'
@@ -30,6 +30,8 @@ export interface FaultWorldOptions {
   readonly lines?: readonly Line[]
 }
 
+/** ACK_TIMEOUT and what a gateway takes off a caller's deadline. */
+const PUSH_DEADLINE_MS = 6_000
 const SNAPSHOT_MS = 1_000
 /** By when a node without clients has nothing under way. */
 const QUIET_MS = 10_000
@@ -138,8 +140,7 @@ export class FaultWorld {
   async populate (t: Test, sizes: { readonly people: number, readonly groups: number, readonly groupSize: number }, patienceMs: number): Promise<Population> {
     const { world, outside, run, nodes, ledger, random } = this
     const population = new Population({ world, outside, run, random, ...sizes, urls: () => nodes.map(({ url }) => url), socket: (user, device) => recordedSocket(ledger, user, device), onGroup: (group, members) => { ledger.say({ kind: 'group', group, members }) } })
-    this.#clients.push(population)
-    t.teardown(() => { population.close() })
+    this.closeAtEnd(t, population)
     await population.open(patienceMs)
     return population
   }
@@ -153,11 +154,27 @@ export class FaultWorld {
       WebSocket: recordedSocket(ledger, user, 'phone'),
       random
     }))
-    this.#clients.push(...clients)
-    t.teardown(() => { for (const client of clients) client.close() })
-    for (const client of clients) client.start()
+    for (const client of clients) {
+      this.closeAtEnd(t, client)
+      client.start()
+    }
     await eventually(() => clients.every(({ state }) => state === 'open'), patienceMs)
     return clients
+  }
+
+  /** Before the nodes end, and with the test where it fails. */
+  closeAtEnd (t: Test, client: { close (): void }): void {
+    this.#clients.push(client)
+    t.teardown(() => { client.close() })
+  }
+
+  /** A push as the IM Service would make it, at one node: the outcome of the user's one device, and how long it took. */
+  async push (gateway: Gateway, user: string, msgId: string): Promise<{ readonly outcome: string, readonly tookMs: number }> {
+    const startedMs = performance.now()
+    const request = { msgId, recipientId: user, deviceId: '', senderId: 'faults', content: 'hi', messageType: 'text', sequenceNumber: 1n, timestamp: BigInt(Date.now()), conversationId: '', metadata: {}, excludeDeviceId: '', scope: Scope.CLUSTER }
+    const { devices } = await this.world.push(gateway.grpc, request, PUSH_DEADLINE_MS)
+    if (devices.length !== 1) throw new Error(`${user} has ${devices.length} devices`)
+    return { outcome: OUTCOMES.get(devices[0]?.outcome ?? 0) ?? '', tookMs: Math.round(performance.now() - startedMs) }
   }
 
   /** Between the two the registry may be wrong; `during` ends when the fault does. */
