@@ -58,3 +58,19 @@ row('N1', '[GW-END-2] a node that is killed costs its clients some seconds and n
   t.ok(entriesGoneMs <= TTL_MS + 2_000, `what it registered is gone after ${entriesGoneMs} ms`)
   return { written, ...verdict, servedAgainMs, entriesGoneMs }
 })
+
+row('N3', '[GW-END-1] a second SIGTERM ends a node at once, and costs nobody an acknowledged message', {}, async (t, world) => {
+  const population = await world.populate(t, SIZES, PATIENCE_MS)
+  const [victim] = world.nodes
+  if (victim === undefined) throw new Error('no node')
+  let endedMs = Infinity
+  const stop = async (): Promise<void> => {
+    endedMs = await world.stopTwice(victim)
+    await eventually(() => population.isOpen, PATIENCE_MS)
+  }
+  const written = await population.write(PER_SECOND, stop())
+  const verdict = await population.verdict(PATIENCE_MS)
+  t.match(verdict, { lost: 0, duplicates: 0, outOfOrder: 0 })
+  t.ok(endedMs <= 1_000, `it ended ${endedMs} ms after the second signal`)
+  return { written, ...verdict, endedMs }
+})

@@ -32,6 +32,7 @@ export interface FaultWorldOptions {
 
 /** ACK_TIMEOUT and what a gateway takes off a caller's deadline. */
 const PUSH_DEADLINE_MS = 6_000
+const SECOND_SIGNAL_MS = 100
 const SNAPSHOT_MS = 1_000
 /** By when a node without clients has nothing under way. */
 const QUIET_MS = 10_000
@@ -134,6 +135,20 @@ export class FaultWorld {
   async stop (gateway: Gateway): Promise<void> {
     this.nodes.splice(this.nodes.indexOf(gateway), 1)
     await this.world.stop(gateway)
+  }
+
+  /** SIGTERM, and once more while it drains; resolves to the milliseconds from the second to its end. */
+  async stopTwice (gateway: Gateway): Promise<number> {
+    const { nodeId, pid } = gateway
+    if (pid === undefined) throw new Error(`${nodeId} is no process of its own`)
+    this.nodes.splice(this.nodes.indexOf(gateway), 1)
+    this.#expected.set(nodeId, '1')
+    process.kill(pid, 'SIGTERM')
+    await pause(SECOND_SIGNAL_MS)
+    const startedMs = performance.now()
+    // That it does not end with 0 is as it should be, and in the ledger.
+    await this.world.stop(gateway).catch(() => {})
+    return Math.round(performance.now() - startedMs)
   }
 
   /** People who write to a friend and to their group; connected when it resolves. */
