@@ -13,6 +13,15 @@ export interface GatewayProcessOptions {
   /** Addresses, credentials and settings. */
   readonly env: Readonly<Record<string, string>>
   readonly directory: Directory
+  readonly watch?: ProcessWatch | undefined
+}
+
+/** Who wants to know what processes say and how they end. */
+export interface ProcessWatch {
+  /** Each line on stdout and stderr. */
+  readonly onLine?: (nodeId: string, line: string) => void
+  /** `how`: the exit code, or the signal that ended it. */
+  readonly onEnd?: (nodeId: string, how: string) => void
 }
 
 const ROOT = join(import.meta.dirname, '..')
@@ -22,7 +31,7 @@ const LAST_WORDS = 20
 
 /** Resolves once it lets clients in; rejects with its last words where it ends before. */
 export async function startGatewayProcess (options: GatewayProcessOptions): Promise<Gateway> {
-  const { nodeId, ports, env, directory } = options
+  const { nodeId, ports, env, directory, watch } = options
   const child = spawn(process.execPath, ['--import', 'tsx', 'src/main.ts'], {
     cwd: ROOT,
     env: { PATH: process.env['PATH'], ...env, GATEWAY_NODE_ID: nodeId, WS_HOST: '127.0.0.1', WS_PORT: String(ports.ws), GRPC_HOST: '127.0.0.1', GRPC_PORT: String(ports.grpc), LOG_LEVEL: 'info' },
@@ -31,16 +40,23 @@ export async function startGatewayProcess (options: GatewayProcessOptions): Prom
   const ended = once(child, 'exit').then(([code, signal]) => String(code ?? signal))
   const killWithUs = (): void => { child.kill('SIGKILL') }
   process.once('exit', killWithUs)
-  void ended.then(() => { process.removeListener('exit', killWithUs) })
+  void ended.then((how) => {
+    process.removeListener('exit', killWithUs)
+    watch?.onEnd?.(nodeId, how)
+  })
 
   const words: string[] = []
+  const say = (line: string): void => {
+    watch?.onLine?.(nodeId, line)
+    if (words.push(line) > LAST_WORDS) words.shift()
+  }
   const listening = new Promise<number>((resolve) => {
     createInterface({ input: child.stdout }).on('line', (line) => {
       const port = LISTENING.exec(messageIn(line))?.[1]
       if (port !== undefined) resolve(Number(port))
-      if (words.push(line) > LAST_WORDS) words.shift()
+      say(line)
     })
-    createInterface({ input: child.stderr }).on('line', (line) => { if (words.push(line) > LAST_WORDS) words.shift() })
+    createInterface({ input: child.stderr }).on('line', say)
   })
   const died = ended.then((how) => { throw new Error(`${nodeId} ended with ${how}:\n${words.join('\n')}`) })
   died.catch(() => {})
@@ -54,6 +70,7 @@ export async function startGatewayProcess (options: GatewayProcessOptions): Prom
       url: `ws://127.0.0.1:${port}/ws`,
       port,
       grpc,
+      pid: child.pid,
       close: async () => {
         child.kill('SIGTERM')
         const how = await ended

@@ -29,6 +29,8 @@ export interface Gateway {
   readonly port: number
   /** gRPC, `host:port`. */
   readonly grpc: string
+  /** Of a process of its own. */
+  readonly pid?: number | undefined
   /** Drains it as a signal would; rejects where that is not done within DRAIN_TIMEOUT. */
   close (): Promise<void>
   /** Ends it as `kill -9` would: nobody is told, and what it registered is left to its leases. */

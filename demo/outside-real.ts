@@ -5,6 +5,7 @@ import { loadConfig } from '../src/config.ts'
 import type { Clock, Health } from '../src/ports.ts'
 import type { Outside } from './outside.ts'
 import { KafkaProducer } from './kafka-producer.ts'
+import type { MessageStore } from './stores/message-store.ts'
 import { MysqlMessageStore } from './stores/mysql-message-store.ts'
 
 const ADDRESSES = ['ETCD_ENDPOINTS', 'REDIS_ADDR', 'KAFKA_BROKERS', 'MYSQL_URL'] as const
@@ -20,9 +21,9 @@ export class MissingAddressError extends Error {
   }
 }
 
-/** Rejects where an address is missing or does not answer, naming it. */
-export async function openReal (environment: NodeJS.ProcessEnv, clock: Clock, logger: FastifyBaseLogger): Promise<Outside> {
-  const missing = ADDRESSES.filter((name) => (environment[name] ?? '') === '')
+/** Rejects where an address is missing or does not answer, naming it. With a store of its own it needs no MySQL. */
+export async function openReal (environment: NodeJS.ProcessEnv, clock: Clock, logger: FastifyBaseLogger, ownStore?: MessageStore): Promise<Outside> {
+  const missing = ADDRESSES.filter((name) => (environment[name] ?? '') === '' && !(name === 'MYSQL_URL' && ownStore !== undefined))
   if (missing.length > 0) throw new MissingAddressError(missing)
   const env = gatewayVariables(environment)
   const config = loadConfig(env, { requireServices: false })
@@ -35,7 +36,7 @@ export async function openReal (environment: NodeJS.ProcessEnv, clock: Clock, lo
   const close = async (): Promise<void> => { await Promise.allSettled(opened.map((client) => client.close())) }
   try {
     const kv = await open('ETCD_ENDPOINTS', openEtcd(new EtcdKv({ ...config.etcd, clock, health: NO_BOARD })))
-    const store = await open('MYSQL_URL', MysqlMessageStore.open(environment['MYSQL_URL'] as string))
+    const store = ownStore ?? await open('MYSQL_URL', MysqlMessageStore.open(environment['MYSQL_URL'] as string))
     const producer = await open('KAFKA_BROKERS', KafkaProducer.open({ ...config.kafka, clientId: 'im-gateway-demo', clock, logger }))
     return { producer, store, kv, adapters: () => ({}), env, close }
   } catch (error) {

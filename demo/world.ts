@@ -6,11 +6,12 @@ import { randomBytes } from 'node:crypto'
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 import { ChannelPool } from '../plugins/lib/channel-pool.ts'
 import { methodDefinition } from '../plugins/lib/grpc-service.ts'
+import type { PushMessageRequest, PushMessageResponse } from '../src/generated/gateway/v1/gateway.ts'
 import { UserErrorCode, UserServiceDefinition } from '../src/generated/user/v1/user.ts'
 import type { Clock } from '../src/ports.ts'
 import { portOf, startGateway, type Gateway } from './gateway.ts'
 import { GatewayClient } from './gateway-client.ts'
-import { startGatewayProcess } from './gateway-process.ts'
+import { startGatewayProcess, type ProcessWatch } from './gateway-process.ts'
 import type { GrpcHost } from './grpc.ts'
 import { buildHttp } from './http.ts'
 import type { Outside } from './outside.ts'
@@ -36,6 +37,13 @@ export interface WorldOptions {
   readonly processes: boolean
   /** Settings of all gateways beyond addresses and credentials. */
   readonly gatewayEnv: Readonly<Record<string, string>>
+  readonly watch?: WorldWatch
+}
+
+/** Who wants to know what goes on; of gateways that are processes of their own, and of pushes to all. */
+export interface WorldWatch extends ProcessWatch {
+  /** The outcome of a push by the IM Service; `response` is undefined where the call failed. */
+  readonly onPush?: (request: PushMessageRequest, response: PushMessageResponse | undefined, startedMs: number) => void
 }
 
 const USER_DEADLINE_MS = 2_000
@@ -78,7 +86,7 @@ export class World {
       store,
       delivery: new Delivery({
         locate: (userId) => this.directory.locate(userId),
-        push: (gateway, request, deadlineMs) => this.gatewayClient.pushMessage(gateway, request, deadlineMs),
+        push: (gateway, request, deadlineMs) => this.push(gateway, request, deadlineMs),
         clock,
         logger
       }),
@@ -134,15 +142,30 @@ export class World {
     }
   }
 
-  /** One more node; ports 0 are free ones. Rejects where a port is taken. */
-  async startGateway (nodeId: string, ports: { readonly ws: number, readonly grpc: number } = { ws: 0, grpc: 0 }): Promise<Gateway> {
-    const { outside, clock, logger, processes } = this.#options
-    const { directory, gatewayEnv: env } = this
+  /** One more node; ports 0 are free ones, `settings` are its own. Rejects where a port is taken. */
+  async startGateway (nodeId: string, ports: { readonly ws: number, readonly grpc: number } = { ws: 0, grpc: 0 }, settings: Readonly<Record<string, string>> = {}): Promise<Gateway> {
+    const { outside, clock, logger, processes, watch } = this.#options
+    const { directory } = this
+    const env = { ...this.gatewayEnv, ...settings }
     const gateway = processes
-      ? await startGatewayProcess({ nodeId, ports, env, directory })
+      ? await startGatewayProcess({ nodeId, ports, env, directory, watch })
       : await startGateway({ nodeId, ports, env, adapters: outside.adapters(), directory, clock, logger })
     this.#gateways.add(gateway)
     return gateway
+  }
+
+  /** As the IM Service pushes; whoever watches is told. */
+  async push (gateway: string, request: PushMessageRequest, deadlineMs: number): Promise<PushMessageResponse> {
+    const { clock, watch } = this.#options
+    const startedMs = clock.monotonicMs()
+    try {
+      const response = await this.gatewayClient.pushMessage(gateway, request, deadlineMs)
+      watch?.onPush?.(request, response, startedMs)
+      return response
+    } catch (error) {
+      watch?.onPush?.(request, undefined, startedMs)
+      throw error
+    }
   }
 
   /** Ends a gateway as `kill -9` would. */

@@ -8,8 +8,8 @@ import { fail, files, root } from './lib/project.mjs'
 
 const ID = /GW-[A-Z]{3}-\d+/g
 const RULE = /^- \[(GW-[A-Z]{3}-\d+)\]/gm
-/** The title of a test: the first argument of a call like `t.test('…')`, `test("…")`, `t.rejects(…)` has none. */
-const TEST_NAME = /\btest\(\s*(?:'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)"|`((?:[^`\\]|\\.)*)`)/g
+/** The title of a test: the first argument of a call like `t.test('…')`, `test("…")`, the second of a row of faults; `t.rejects(…)` has none. */
+const TEST_NAME = /\b(?:test\(\s*|row\('\w+',\s*)(?:'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)"|`((?:[^`\\]|\\.)*)`)/g
 
 const read = (path) => readFileSync(join(root, path), 'utf8')
 

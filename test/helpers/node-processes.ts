@@ -1,4 +1,4 @@
-/** Nodes as processes on real etcd, Redis and Kafka, and thousands of people who come back as the protocol asks. */
+/** Nodes as processes on real etcd, Redis and Kafka. */
 import { pino } from 'pino'
 import type { Test } from 'tap'
 import { within } from '../../demo/client.ts'
@@ -6,19 +6,12 @@ import type { Gateway } from '../../demo/gateway.ts'
 import type { Outside } from '../../demo/outside.ts'
 import { openReal } from '../../demo/outside-real.ts'
 import { MemoryMessageStore } from '../../demo/stores/memory-message-store.ts'
-import { World } from '../../demo/world.ts'
+import { World, type WorldWatch } from '../../demo/world.ts'
 import { systemClock } from '../../src/embedded/system-clock.ts'
-import { Population } from './population.ts'
 import { startService, type Services } from './services.ts'
 
-export const PEOPLE = 3_000
-export const PER_SECOND = 1_000
 export const PATIENCE_MS = 90_000
-export const REGISTRY_TTL_MS = 10_000
-const GROUP_SIZE = 20
-const GROUPS = 60
-const mysqlUrl = process.env['MYSQL_URL'] ?? ''
-if (mysqlUrl === '') throw new Error('MYSQL_URL is missing')
+const REGISTRY_TTL_MS = 10_000
 
 export interface Nodes { readonly services: Services, readonly world: World, readonly outside: Outside, readonly nodes: Gateway[], readonly run: string }
 
@@ -26,16 +19,20 @@ export interface NodesOptions {
   readonly ttlMs?: number
   /** Puts something between the nodes and etcd, `host:port`; the rest of the world goes straight. */
   readonly throughProxy?: (address: string) => Promise<string>
+  /** Of all nodes, over what is usual here. */
+  readonly settings?: Readonly<Record<string, string>>
+  /** Puts something around the store and the producer of the stand-in services. */
+  readonly around?: (outside: Outside) => Outside
+  readonly watch?: WorldWatch
 }
 
 /** Starts them in their order; everything ends with the test. */
-export async function startNodes (t: Test, names: readonly string[], { ttlMs = REGISTRY_TTL_MS, throughProxy = async (address) => address }: NodesOptions = {}): Promise<Nodes> {
+export async function startNodes (t: Test, names: readonly string[], { ttlMs = REGISTRY_TTL_MS, throughProxy = async (address) => address, settings = {}, around = (outside) => outside, watch = {} }: NodesOptions = {}): Promise<Nodes> {
   const services = await startService(['etcd', 'redis', 'kafka'])
   t.teardown(() => services.stop())
   const run = `${process.pid.toString(36)}${Date.now().toString(36)}`
-  const real = await openReal({ ...services.env, MYSQL_URL: mysqlUrl, KAFKA_GROUP_ID: `test-${run}` }, systemClock, pino({ level: 'silent' }))
   // What is looked at is the gateways: a thousand commits a second are not their work.
-  const outside = { ...real, store: new MemoryMessageStore() }
+  const outside = around(await openReal({ ...services.env, KAFKA_GROUP_ID: `test-${run}` }, systemClock, pino({ level: 'silent' }), new MemoryMessageStore()))
   const world = await World.start({
     outside,
     clock: systemClock,
@@ -44,20 +41,11 @@ export async function startNodes (t: Test, names: readonly string[], { ttlMs = R
     refreshTokenTtlMs: 3_600_000,
     httpPort: 0,
     processes: true,
-    gatewayEnv: { ETCD_ENDPOINTS: `http://${await throughProxy(services.address('ETCD_ENDPOINTS').replace('http://', ''))}`, REGISTRY_TTL: `${ttlMs / 1000}s`, REGISTRY_RENEW_INTERVAL: '3s', DRAIN_TIMEOUT: '20s', HANDSHAKES_PER_IP: '0', HANDSHAKES_PER_USER: '0', MAX_PENDING_HANDSHAKES_PER_IP: '5000', LOG_LEVEL: 'warn' }
+    gatewayEnv: { ETCD_ENDPOINTS: `http://${await throughProxy(services.address('ETCD_ENDPOINTS').replace('http://', ''))}`, REGISTRY_TTL: `${ttlMs / 1000}s`, REGISTRY_RENEW_INTERVAL: '3s', DRAIN_TIMEOUT: '20s', HANDSHAKES_PER_IP: '0', HANDSHAKES_PER_USER: '0', MAX_PENDING_HANDSHAKES_PER_IP: '5000', LOG_LEVEL: 'warn', ...settings },
+    watch
   })
   t.teardown(() => within(world.close(), 'end', PATIENCE_MS))
   const nodes: Gateway[] = []
   for (const name of names) nodes.push(await world.startGateway(name))
   return { services, world, outside, nodes, run }
-}
-
-/** Three nodes with everybody connected. */
-export async function startPopulated (t: Test): Promise<Nodes & { readonly population: Population }> {
-  const all = await startNodes(t, ['node-a', 'node-b', 'node-c'])
-  const { world, outside, nodes, run } = all
-  const population = new Population({ world, outside, run, people: PEOPLE, groups: GROUPS, groupSize: GROUP_SIZE, urls: () => nodes.map(({ url }) => url) })
-  t.teardown(() => { population.close() })
-  await population.open(PATIENCE_MS)
-  return { ...all, population }
 }

@@ -18,6 +18,11 @@ export interface PopulationOptions {
   readonly groupSize: number
   /** `ws://…/ws` of the nodes that take clients now. */
   readonly urls: () => readonly string[]
+  /** The socket of a person's device. Default: that of `ws`. */
+  readonly socket?: (userId: string, deviceId: string) => SocketConstructor
+  readonly onGroup?: (groupId: string, userIds: readonly string[]) => void
+  /** Of the clients' pauses; 0 up to 1. */
+  readonly random?: () => number
 }
 
 interface Person { readonly id: string, readonly client: ImClient, readonly shown: Map<string, number[]>, duplicates: number }
@@ -60,7 +65,9 @@ export class Population {
       const members = Array.from({ length: groupSize }, (_, i) => (g * groupSize + i) % people)
       this.#groups.push(id)
       this.#members.set(id, members)
-      world.users.createGroup(id, members.map((i) => this.#at(i).id))
+      const userIds = members.map((i) => this.#at(i).id)
+      world.users.createGroup(id, userIds)
+      options.onGroup?.(id, userIds)
     }
   }
 
@@ -178,7 +185,7 @@ export class Population {
   }
 
   #person (i: number): Person {
-    const { world, outside, run, urls } = this.#options
+    const { world, outside, run, urls, socket, random } = this.#options
     const id = `u${i}-${run}`
     world.users.addUser(id)
     const shown = new Map<string, number[]>()
@@ -190,8 +197,9 @@ export class Population {
       client: new ImClient({
         url: () => urls()[this.#attempts++ % urls().length] ?? 'ws://127.0.0.1:1/ws',
         token: () => world.auth.mint(id, 'phone').accessToken,
-        WebSocket: WebSocket as unknown as SocketConstructor,
+        WebSocket: socket?.(id, 'phone') ?? WebSocket as unknown as SocketConstructor,
         sendTimeoutMs: SEND_TIMEOUT_MS,
+        ...(random !== undefined && { random }),
         history: async (peer, after) => (await outside.store.history(nameOf(peer), BigInt(after), PAGE)).map(messageOf),
         onMessage: ({ sequenceNumber }, peer) => {
           const numbers = shown.get(nameOf(peer)) ?? []

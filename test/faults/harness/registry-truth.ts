@@ -3,8 +3,9 @@
  * polled all the time; what does not fit together is a fault.
  */
 import { performance } from 'node:perf_hooks'
-import type { KvStore } from '../../src/ports.ts'
-import { deviceKey, parseRoute, USERS } from '../../src/registry/records.ts'
+import type { KvStore } from '../../../src/ports.ts'
+import { deviceKey, parseRoute, USERS } from '../../../src/registry/records.ts'
+import type { Ledger } from './ledger.ts'
 
 /** One socket of one device, from its welcome to its end. */
 export interface Live {
@@ -30,11 +31,14 @@ export interface Findings {
   readonly faults: readonly string[]
 }
 
+/** No close frame was seen. */
+const LOST = 1006
 const POLL_MS = 10
 const MAX_FAULTS = 10
 
-export class Ledger {
+export class RegistryTruth {
   readonly #kv: KvStore
+  readonly #ledger: Ledger
   /** How long a key may outlive its socket. */
   readonly #orphanMs: number
   /** By key: the sockets of a device that may live, oldest first. */
@@ -49,8 +53,9 @@ export class Ledger {
   #running = false
   #polling: Promise<void> = Promise.resolve()
 
-  constructor (kv: KvStore, orphanMs: number) {
+  constructor (kv: KvStore, ledger: Ledger, orphanMs: number) {
     this.#kv = kv
+    this.#ledger = ledger
     this.#orphanMs = orphanMs
   }
 
@@ -67,6 +72,7 @@ export class Ledger {
 
   opened (userId: string, deviceId: string, connectionId: string, node: string): Live {
     const key = deviceKey(userId, deviceId)
+    this.#ledger.say({ kind: 'opened', user: userId, device: deviceId, conn: connectionId, node })
     const live: Live = { key, connectionId, node, sinceMs: performance.now(), endedAtMs: undefined, isSuperseded: false, foreignSinceMs: undefined }
     const all = this.#live.get(key) ?? []
     for (const older of all) older.isSuperseded = true
@@ -79,6 +85,7 @@ export class Ledger {
   ended (live: Live): void {
     if (live.endedAtMs !== undefined) return
     live.endedAtMs = performance.now()
+    this.#ledger.say({ kind: 'closed', conn: live.connectionId, code: LOST })
     const all = this.#live.get(live.key) ?? []
     all.splice(all.indexOf(live), 1)
     this.#noteForeign(live, live.endedAtMs)
