@@ -1,4 +1,5 @@
 /** The paths that every message takes, each by itself. */
+import pino from 'pino'
 import { Connection } from '../../src/connections/connection.ts'
 import { Hub, type UserEntry } from '../../src/connections/hub.ts'
 import { Outbox } from '../../src/connections/outbox.ts'
@@ -10,6 +11,8 @@ import { MetricStore } from '../../src/metric-store.ts'
 import type { Socket, SocketDriver } from '../../src/ports.ts'
 import { decode } from '../../src/protocol/decode.ts'
 import { encodeAck, encodeMessage } from '../../src/protocol/encode.ts'
+import type { SendFrame } from '../../src/protocol/frames.ts'
+import { Sender } from '../../src/upstream/sender.ts'
 
 export interface Path {
   readonly name: string
@@ -22,6 +25,7 @@ export interface Path {
 
 const CONTENT = 'x'.repeat(200)
 const MEMBERS = 1_000
+const SENDERS = 100
 const TICK_MS = 50
 const WAIT_MS = 5_000
 
@@ -40,6 +44,7 @@ export const PATHS: readonly Path[] = [
   { name: 'encode ack', operations: 20_000, run: (operations) => { for (let i = 0; i < operations; i++) encodeAck('m1', i, 1_700_000_000_000) } },
   { name: 'encode message', operations: 20_000, run: (operations) => { for (let i = 0; i < operations; i++) encodeMessage(MESSAGE, false) } },
   fanOut(),
+  sendAndAck(),
   tokenBucket(),
   wheel()
 ]
@@ -52,12 +57,20 @@ function connectionOf (hub: Hub, n: number): Connection {
   return connection
 }
 
+/** As fan-out and sender use it; `written` counts the writes to sockets that take all. */
+function outboxOf (written: () => void): Outbox {
+  const driver: SocketDriver = { write: () => { written(); return true }, bufferedBytes: () => 0, ping: () => {}, close: () => {}, terminate: () => {}, pause: () => {}, resume: () => {} }
+  return new Outbox({ driver, clock, meter: new MetricStore(), outboxBytes: 1e6, outboxTotalBytes: 1e8, writeBufferBytes: 4096, writeWaitMs: 10_000, onSlow: () => {} })
+}
+
+/** What became ready in this turn leaves at its end. */
+const endOfTurn = (): Promise<void> => new Promise((resolve) => { setImmediate(resolve) })
+
 /** One group message to a thousand members; the writes are those to sockets that take all. */
 function fanOut (): Path {
   let written = 0
-  const driver: SocketDriver = { write: () => { written++; return true }, bufferedBytes: () => 0, ping: () => {}, close: () => {}, terminate: () => {}, pause: () => {}, resume: () => {} }
   const hub = new Hub()
-  const outbox = new Outbox({ driver, clock, meter: new MetricStore(), outboxBytes: 1e6, outboxTotalBytes: 1e8, writeBufferBytes: 4096, writeWaitMs: 10_000, onSlow: () => {} })
+  const outbox = outboxOf(() => { written++ })
   const members: UserEntry[] = Array.from({ length: MEMBERS }, (_, n) => connectionOf(hub, n).user)
   const fan = new FanOut({ outbox })
   const frame = encodeMessage(MESSAGE, false)
@@ -67,8 +80,37 @@ function fanOut (): Path {
     run: async (operations) => {
       for (let i = 0; i < operations; i++) {
         await fan.deliver(members, [frame], 'message')
-        // What became ready in this turn leaves at its end.
-        await new Promise((resolve) => { setImmediate(resolve) })
+        await endOfTurn()
+      }
+    },
+    writes: () => written
+  }
+}
+
+/** A message's way to an IM Service that accepts at once, and its ack; untraced, as most are. */
+function sendAndAck (): Path {
+  let written = 0
+  const connections = Array.from({ length: SENDERS }, (_, n) => connectionOf(new Hub(), n))
+  const accepted = Promise.resolve({ sequenceNumber: 7, timestampMs: 1_700_000_000_000 })
+  const sender = new Sender({
+    im: { route: () => accepted },
+    policy: { run: (_, call) => call(WAIT_MS) },
+    outbox: outboxOf(() => { written++ }),
+    clock,
+    meter: new MetricStore(),
+    logger: pino({ enabled: false }),
+    maxPending: SENDERS,
+    queueTimeoutMs: WAIT_MS,
+    onSettled: () => {}
+  })
+  const { frame } = decode(SEND) as { frame: SendFrame }
+  return {
+    name: 'send and ack',
+    operations: 10 * SENDERS,
+    run: async (operations) => {
+      for (let i = 0; i < operations; i += SENDERS) {
+        for (const connection of connections) sender.submit(connection, frame)
+        await endOfTurn()
       }
     },
     writes: () => written
