@@ -15,5 +15,7 @@ a parser without prototype checks (40 ns of 30 us; the checks stay). Tried for p
 Tried: the answer to the upgrade in one write with the welcome (kept), a subclass of the socket in place of listeners (kept), no log object for each request (nothing that holds), one memory sample for many handshakes (nothing that holds).`,
   S9: `A user takes two operations, an admission and a registration, and a transaction holds 100: 50 users are a transaction only where each is full. A window of 2 ms gave 3 users a transaction; one that grows to 64 ms while operations crowd gave 17 to 26, and handshakes that
 cost a quarter more; one that grows to 16 ms only while earlier transactions are under way gave 5; one that grows to 16 ms while operations crowd is what there is now, and its handshakes cost what they cost with 2 ms.
-Three nodes, etcd, the services and the clients share two cores here: what a node waits for a core counts as a stall of its loop.`
+Three nodes, etcd, the services and the clients share two cores here: what a node waits for a core counts as a stall of its loop.`,
+  S10: `What is held is the difference of the process's resident memory, frames that wait for a collection among it; bare \`ws\`, which holds them until the client reads or goes, shows nearly as much. The outbox of each is bounded by
+OUTBOX_BYTES (1 MiB), a frame of a group stands in memory once for all, and those who do not read are closed after WRITE_WAIT.`
 }
