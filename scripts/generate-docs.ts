@@ -2,21 +2,25 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { referencePage } from '../src/config/describe.ts'
+import { asyncapiPage } from './docs/asyncapi.ts'
 import { codesPage } from './docs/codes-page.ts'
 import { grpcPage } from './docs/grpc-page.ts'
 import { metricsPage } from './docs/metrics-page.ts'
+import { openapiPage } from './docs/openapi.ts'
 import { protocolPage } from './docs/protocol-page.ts'
 import { capacityPage } from './lib/capacity-page.ts'
 import { degradedPage } from './lib/degraded-page.ts'
 
 const chart = readFileSync(new URL('../charts/im-gateway/values.yaml', import.meta.url), 'utf8')
 const PAGES = {
+  'docs/asyncapi.yaml': asyncapiPage(),
   'docs/capacity.md': capacityPage(chart),
   'docs/codes.md': codesPage(),
   'docs/configuration.md': referencePage(),
   'docs/degraded.md': degradedPage(),
   'docs/grpc.md': grpcPage(),
   'docs/metrics.md': metricsPage(),
+  'docs/openapi.json': await openapiPage(),
   'docs/protocol.md': protocolPage()
 }
 
