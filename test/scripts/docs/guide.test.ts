@@ -1,0 +1,154 @@
+/** docs/write-a-client.md: its frames are frames of the protocol, its tables those of the code, and its snippets, one after the other, are a client. */
+import { spawnSync } from 'node:child_process'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { Ajv } from 'ajv'
+import t from 'tap'
+import ts from 'typescript'
+import WebSocket from 'ws'
+import { Reconnect } from '../../../client/src/reconnect.ts'
+import { CLIENT_FRAMES } from '../../../scripts/docs/client-frames.ts'
+import { SERVER_FRAMES } from '../../../scripts/docs/server-frames.ts'
+import { CLOSE } from '../../../src/protocol/close-codes.ts'
+import { decode } from '../../../src/protocol/decode.ts'
+import { startApp, tokenFor } from '../../helpers/app.ts'
+import { eventually } from '../../helpers/bus-conformance.ts'
+import { BEARER, imCaller } from '../../helpers/im-caller.ts'
+
+type Frame = Readonly<Record<string, unknown>>
+interface GuideClient {
+  begin (around: { readonly url: string, readonly token: () => Promise<string>, readonly history: (conversation: string, after: number) => Promise<Frame[]>, readonly show: (message: Frame, conversation: string) => void }): Promise<void>
+  send (recipient: string, content: string): Promise<number>
+  afterClose (code: number, announcedMs: number | undefined): number | undefined
+  isConnected (): boolean
+}
+
+const guide = readFileSync(new URL('../../../docs/write-a-client.md', import.meta.url), 'utf8')
+const blocks = (language: string): string[] => [...guide.matchAll(/^```(\w+)\n([^]*?)^```$/gm)].filter(([, found]) => found === language).map(([, , text = '']) => text)
+const typescript = blocks('ts').join('\n')
+const PATIENCE_MS = 5_000
+const CODES = [...new Set(Object.values(CLOSE).map(({ code }) => code)), 1011, 4999]
+
+t.test('each frame of the guide is one that a gateway takes or sends', async (t) => {
+  const ajv = new Ajv({ strict: false })
+  const lines = blocks('json').flatMap((block) => block.trim().split('\n'))
+  const types = new Set<string>()
+  for (const line of lines) {
+    const frame = JSON.parse(line) as { readonly type: string }
+    types.add(frame.type)
+    const schema = SERVER_FRAMES[frame.type as keyof typeof SERVER_FRAMES]?.schema
+    t.ok((frame.type in CLIENT_FRAMES && decode(line).ok) || (schema !== undefined && ajv.compile(schema)(frame)), line)
+  }
+  t.strictSame([...types].sort(), [...new Set([...Object.keys(CLIENT_FRAMES), ...Object.keys(SERVER_FRAMES)])].sort(), 'every type is shown')
+})
+
+t.test('its table of close codes is the one of the code', async (t) => {
+  const rows = [...guide.matchAll(/^\| ([\d, ]+)(?:, any other)? \| (.+) \|$/gm)].map(([, codes = '', text = '']) => ({ codes: codes.split(', ').map(Number), text }))
+  for (const { code, reconnect } of Object.values(CLOSE)) {
+    const texts = rows.filter(({ codes }) => codes.includes(code)).map(({ text }) => text)
+    const wanted = { no: /not come back/, yes: /random part of a second/, 'after-token': /fresh token/, 'after-delay': code === CLOSE.shutdown.code ? /reconnect_after_ms/ : /after 30 s/, backoff: /back-off/, 'after-fix': /back-off/ }[reconnect]
+    t.equal(texts.length, 1, String(code))
+    t.match(texts[0], wanted, String(code))
+  }
+})
+
+t.test('the TypeScript of the guide is sound, and a client of a real node', async (t) => {
+  const folder = t.testdir({})
+  const path = join(folder, 'client.ts')
+  writeFileSync(path, `${typescript}
+export function begin (given: Surroundings): Promise<void> { around = given; return connect() }
+export function isConnected (): boolean { return socket !== undefined }
+export { send, afterClose }
+`)
+  const program = ts.createProgram([path], { strict: true, noEmit: true, target: ts.ScriptTarget.ES2023, module: ts.ModuleKind.ESNext, lib: ['lib.es2023.d.ts', 'lib.dom.d.ts'], types: [], skipLibCheck: true })
+  t.same(ts.getPreEmitDiagnostics(program).map(({ messageText }) => ts.flattenDiagnosticMessageText(messageText, ' ')), [])
+
+  Object.assign(globalThis, { WebSocket })
+  const client = await import(pathToFileURL(path).href) as GuideClient
+  const node = await startApp(t, { GRPC_AUTH_TOKEN: BEARER, IM_ATTEMPT_TIMEOUT: '300ms' })
+  const im = imCaller(t, node)
+  const shown: string[] = []
+  const asked: string[] = []
+  const message = (n: number): Frame => ({ msg_id: `h${n}`, sender: 'bob', recipient: 'ann', content: 'from the history', sequence_number: n })
+  let sent = 0
+  await client.begin({
+    url: node.url,
+    token: async () => tokenFor('ann', { issuedAtS: Math.floor(Date.now() / 1_000) + ++sent }),
+    history: async (conversation, after) => {
+      asked.push(`${conversation} ${after}`)
+      return after === 2 ? [message(3), message(4)] : []
+    },
+    show: ({ msg_id: id }, conversation) => { shown.push(`${conversation} ${String(id)}`) }
+  })
+  await eventually(() => client.isConnected(), PATIENCE_MS)
+
+  t.equal(await client.send('bob', 'hello'), 1)
+  t.match(await im.push({ msgId: 'p2', sequenceNumber: 2n, conversationId: 'ann' }), { deliveredCount: 1 }, 'acknowledged')
+  await im.push({ msgId: 'p2', sequenceNumber: 2n, conversationId: 'ann' })
+  t.match(await im.push({ msgId: 'p5', sequenceNumber: 5n, conversationId: 'ann' }), { deliveredCount: 1 })
+  await eventually(() => shown.length === 4, PATIENCE_MS)
+  t.strictSame(shown, ['bob p2', 'bob h3', 'bob h4', 'bob p5'], 'once, in order, with what was missing')
+
+  let behaviours = 0
+  node.services.im.behave = () => ++behaviours === 1 ? { errorCode: 10 } : undefined
+  const first = client.send('bob', 'a retryable error comes first')
+  const second = client.send('bob', 'and this one waits for it')
+  t.strictSame([await first, await second], [2, 3])
+
+  node.services.im.behave = () => ({ silent: true })
+  const open = client.send('carol', 'no answer before the session ends')
+  await eventually(() => node.services.im.requests.at(-1)?.recipient === 'carol', PATIENCE_MS)
+  node.services.im.behave = () => undefined
+  const before = asked.length
+  for (const connection of node.app.gateway.hub.user('ann')?.connections.slice() ?? []) node.app.gateway.sessions.close(connection, 'heartbeatTimeout')
+  t.equal(await open, 1, 'sent again in the next session')
+  t.ok(asked.slice(before).includes('bob 5'), 'which asks for what it missed')
+
+  t.match(await im.disconnect('ann'), { disconnected: 1 })
+  await eventually(() => !client.isConnected(), PATIENCE_MS)
+  for (const code of CODES) {
+    for (const announced of [undefined, 740]) {
+      const random = Math.random
+      Math.random = () => 0.5
+      try {
+        const ours = new Reconnect(() => 0.5).afterClose(code, announced)
+        // The first of a row of failures: a welcome came before.
+        const theirs = client.afterClose(code, announced)
+        t.ok(ours === undefined ? theirs === undefined : theirs !== undefined && theirs >= ours && theirs <= 30_000, `${code}: ${String(theirs)}`)
+        if (![1009, 1013, 1011, 4999].includes(code)) t.equal(theirs, ours, String(code))
+      } finally {
+        Math.random = random
+      }
+    }
+  }
+})
+
+t.test('the Python of the guide compiles, and comes back by the same table', async (t) => {
+  const path = join(t.testdir({}), 'client.py')
+  writeFileSync(path, blocks('python').join('\n'))
+  const compiled = spawnSync('python3', ['-m', 'py_compile', path], { encoding: 'utf8' })
+  if (compiled.error !== undefined && process.env['CI'] === undefined) {
+    t.comment('NOT CHECKED: there is no python3 here')
+    return
+  }
+  t.equal(compiled.status, 0, compiled.stderr)
+  const harness = `
+import json, sys, types
+for name, fields in (("websockets", ()), ("websockets.asyncio", ()), ("websockets.asyncio.client", ("connect",)), ("websockets.exceptions", ("ConnectionClosed", "InvalidStatus"))):
+    sys.modules[name] = types.ModuleType(name)
+    for field in fields:
+        setattr(sys.modules[name], field, type(field, (Exception,), {}))
+space = {"__name__": "client"}
+exec(open(sys.argv[1]).read(), space)
+space["random"] = types.SimpleNamespace(random=lambda: 0.5)
+def after(code, announced):
+    space["failures"] = 0
+    return space["after_close"](code, announced)
+print(json.dumps([[after(code, announced) for announced in (None, 740)] for code in json.loads(sys.argv[2])]))
+`
+  const run = spawnSync('python3', ['-c', harness, path, JSON.stringify(CODES)], { encoding: 'utf8' })
+  t.equal(run.status, 0, run.stderr)
+  const wanted = CODES.map((code) => [undefined, 740].map((announced) => new Reconnect(() => 0.5).afterClose(code, announced) ?? null))
+  t.same(JSON.parse(run.stdout), wanted)
+})
