@@ -198,7 +198,6 @@ t.test('each refusal of the table is answered with its status, code, headers and
   await refuse(node, upgrade({ token, path: '/ws?device_id=no%20good' }))
   await refuse(node, upgrade({ token: tokenFor('ann', { ttlS: -10 }) }))
   await refuse(node, upgrade({ token: tokenFor('ann', { deviceId: null }) }))
-  await refuse(node, 'GET /ws HTTP/1.1\r\nHost: gateway.test\r\nConnection: close\r\n\r\n')
   await revoke(node, 'zoe')
   await refuse(node, upgrade({ token: tokenFor('zoe') }))
 

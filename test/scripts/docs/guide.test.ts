@@ -124,7 +124,7 @@ export { send, afterClose }
   }
 })
 
-t.test('the Python of the guide compiles, and comes back by the same table', async (t) => {
+t.test('the Python of the guide compiles, comes back by the same table, and shows messages once and in order', async (t) => {
   const path = join(t.testdir({}), 'client.py')
   writeFileSync(path, blocks('python').join('\n'))
   const compiled = spawnSync('python3', ['-m', 'py_compile', path], { encoding: 'utf8' })
@@ -134,7 +134,7 @@ t.test('the Python of the guide compiles, and comes back by the same table', asy
   }
   t.equal(compiled.status, 0, compiled.stderr)
   const harness = `
-import json, sys, types
+import asyncio, json, sys, types
 for name, fields in (("websockets", ()), ("websockets.asyncio", ()), ("websockets.asyncio.client", ("connect",)), ("websockets.exceptions", ("ConnectionClosed", "InvalidStatus"))):
     sys.modules[name] = types.ModuleType(name)
     for field in fields:
@@ -145,10 +145,43 @@ space["random"] = types.SimpleNamespace(random=lambda: 0.5)
 def after(code, announced):
     space["failures"] = 0
     return space["after_close"](code, announced)
-print(json.dumps([[after(code, announced) for announced in (None, 740)] for code in json.loads(sys.argv[2])]))
+
+shown, sent = [], []
+class Around:
+    async def history(self, conversation, after):
+        return [message(3), message(4)] if after == 2 else []
+    def show(self, message, conversation):
+        shown.append(conversation + " " + message["msg_id"])
+class Socket:
+    async def send(self, text):
+        sent.append(json.loads(text))
+def message(number):
+    return {"type": "message", "msg_id": f"m{number}", "sender": "bob", "recipient": "ann", "sequence_number": number, "ack_required": True}
+async def talk():
+    space.update(around=Around(), socket=Socket(), me="ann")
+    sending = asyncio.create_task(space["send"]("bob", "hi"))
+    await asyncio.sleep(0)
+    await space["answered"]({"type": "error", "msg_id": sent[0]["msg_id"], "error_code": "OVERLOADED", "retryable": True, "retry_after_ms": 1})
+    while len(sent) == 1:
+        await asyncio.sleep(0.001)
+    await space["answered"]({"type": "ack", "msg_id": sent[1]["msg_id"], "sequence_number": 1})
+    for number in (2, 2, 5):
+        await space["received"](message(number))
+    while space["tasks"]:
+        await asyncio.sleep(0)
+    return await sending
+number = asyncio.run(talk())
+delays = [[after(code, announced) for announced in (None, 740)] for code in json.loads(sys.argv[2])]
+print(json.dumps({"delays": delays, "number": number, "shown": shown, "sent": [[frame["type"], frame["msg_id"]] for frame in sent]}))
 `
   const run = spawnSync('python3', ['-c', harness, path, JSON.stringify(CODES)], { encoding: 'utf8' })
   t.equal(run.status, 0, run.stderr)
   const wanted = CODES.map((code) => [undefined, 740].map((announced) => new Reconnect(() => 0.5).afterClose(code, announced) ?? null))
-  t.same(JSON.parse(run.stdout), wanted)
+  const told = JSON.parse(run.stdout) as { readonly delays: unknown, readonly number: number, readonly shown: string[], readonly sent: Array<readonly [type: string, msgId: string]> }
+  t.same(told.delays, wanted)
+  t.equal(told.number, 1)
+  t.strictSame(told.shown, ['bob m2', 'bob m3', 'bob m4', 'bob m5'])
+  const [first, again, ...acks] = told.sent
+  t.strictSame([first?.[0], first], ['send_msg', again], 'the same frame again')
+  t.strictSame(acks, [['ack', 'm2'], ['ack', 'm2'], ['ack', 'm5']])
 })
