@@ -38,7 +38,7 @@ export const RECONNECT: Readonly<Record<CloseRow['reconnect'], string>> = {
   'after-token': `With a fresh token, after a random part of ${SPREAD_MS / 1000} s`
 }
 
-export const BACKOFF = `Back-off is exponential with full jitter: a random part of ${FIRST_BACKOFF_MS} ms × 2ⁿ after n failures, of ${MAX_BACKOFF_MS / 1000} s at most; a \`welcome\` sets n to 0.`
+export const BACKOFF = `Back-off is exponential with full jitter: a random part of ${FIRST_BACKOFF_MS} ms × 2ⁿ after n failures, of ${MAX_BACKOFF_MS / 1000} s at most; a session that has lasted ten seconds sets n to 0.`
 
 /** Where a code is met: as the answer to an upgrade, or in an `error` frame. */
 export type Where = 'upgrade' | 'frame'
