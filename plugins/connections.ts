@@ -38,7 +38,7 @@ export interface ConnectionsOptions {
 }
 
 // Limits of the protocol layer: text frames of a few kilobytes need no more, and a flood of tiny parts costs memory.
-const MAX_FRAGMENTS = 16
+export const MAX_FRAGMENTS = 16
 const MAX_BUFFERED_CHUNKS = 1024
 
 export default fp<ConnectionsOptions>(async function connections (fastify, options) {

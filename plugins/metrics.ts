@@ -29,7 +29,7 @@ export interface MetricsOptions {
   readonly isPrimary?: boolean
 }
 
-const PREFIX = 'im_gateway_'
+export const PREFIX = 'im_gateway_'
 
 export default fp<MetricsOptions>(async function metrics (fastify, options) {
   const registry = new Registry()

@@ -1,12 +1,28 @@
-/** Writes docs/configuration.md from the table of variables, docs/capacity.md from the measured costs and docs/degraded.md from its table; with `--check` only says whether they are up to date. */
+/** Writes the reference pages of docs/ from the code's own tables; with `--check` only says whether they are up to date. */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { referencePage } from '../src/config/describe.ts'
+import { asyncapiPage } from './docs/asyncapi.ts'
+import { codesPage } from './docs/codes-page.ts'
+import { grpcPage } from './docs/grpc-page.ts'
+import { metricsPage } from './docs/metrics-page.ts'
+import { openapiPage } from './docs/openapi.ts'
+import { protocolPage } from './docs/protocol-page.ts'
 import { capacityPage } from './lib/capacity-page.ts'
 import { degradedPage } from './lib/degraded-page.ts'
 
 const chart = readFileSync(new URL('../charts/im-gateway/values.yaml', import.meta.url), 'utf8')
-const PAGES = { 'docs/configuration.md': referencePage(), 'docs/capacity.md': capacityPage(chart), 'docs/degraded.md': degradedPage() }
+const PAGES = {
+  'docs/asyncapi.yaml': asyncapiPage(),
+  'docs/capacity.md': capacityPage(chart),
+  'docs/codes.md': codesPage(),
+  'docs/configuration.md': referencePage(),
+  'docs/degraded.md': degradedPage(),
+  'docs/grpc.md': grpcPage(),
+  'docs/metrics.md': metricsPage(),
+  'docs/openapi.json': await openapiPage(),
+  'docs/protocol.md': protocolPage()
+}
 
 for (const [name, page] of Object.entries(PAGES)) {
   const path = fileURLToPath(new URL(`../${name}`, import.meta.url))

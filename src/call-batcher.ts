@@ -20,8 +20,8 @@ export interface CallBatcherOptions<Item extends Correlated> {
   readonly maxOutstanding: number
 }
 
-const MAX_BATCH_ITEMS = 512
-const MAX_BATCH_BYTES = 512 * 1024
+export const MAX_BATCH_ITEMS = 512
+export const MAX_BATCH_BYTES = 512 * 1024
 // Deadlines are kept by one sweep for all: late by this much at most.
 const SWEEP_MS = 50
 

@@ -1,20 +1,28 @@
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
+import { status } from '@grpc/grpc-js'
 import t from 'tap'
 import { CHECKS } from '../rehearse/checks.ts'
 import { LIMITS } from '../rehearse/options.ts'
 import { VARIABLE_NAMES } from '../src/config/table.ts'
 import { ERRORS } from '../src/errors.ts'
+import { AuthErrorCode } from '../src/generated/auth/v1/auth.ts'
+import { Outcome } from '../src/generated/gateway/v1/gateway.ts'
+import { DeliveryStatus, IMErrorCode, MessageType } from '../src/generated/im/v1/im.ts'
+import { UserErrorCode } from '../src/generated/user/v1/user.ts'
 import { CLOSE } from '../src/protocol/close-codes.ts'
 
 const root = join(import.meta.dirname, '..')
 const read = (path: string): string => readFileSync(join(root, path), 'utf8')
-const pages = ['README.md', 'CONTRIBUTING.md', 'SECURITY.md', 'CHANGELOG.md', 'docs/behaviour.md', 'docs/configuration.md', 'docs/capacity.md', 'docs/clustering.md', 'docs/degraded.md', 'docs/fenced-sessions.md', 'docs/rehearse.md', 'bench/README.md']
+const docs = readdirSync(join(root, 'docs')).filter((name) => name.endsWith('.md')).map((name) => `docs/${name}`)
+const pages = ['README.md', 'CONTRIBUTING.md', 'SECURITY.md', 'CHANGELOG.md', 'bench/README.md', ...docs]
   .map((page) => ({ page, text: read(page) }))
 const { scripts } = JSON.parse(read('package.json')) as { readonly scripts: Readonly<Record<string, string>> }
 
 /** In capitals, but not the environment of a node: shell variables of examples, what the tests and the demo read, placeholders. */
-const OTHER_NAMES = new Set(['ALICE', 'BEARER', 'MYSQL_URL', 'FC_SEED', 'NAME_FILE', 'CAPITALS', 'RESOURCE_EXHAUSTED'])
+const OTHER_NAMES = new Set(['ALICE', 'BEARER', 'MYSQL_URL', 'FC_SEED', 'NAME_FILE', 'CAPITALS'])
+/** Statuses, and the values of proto/: with their prefix, and of outcomes as metrics have them, without. */
+const GRPC_NAMES = [status, AuthErrorCode, Outcome, DeliveryStatus, IMErrorCode, MessageType, UserErrorCode].flatMap((names) => Object.keys(names)).flatMap((name) => [name, name.replace(/^OUTCOME_/, '')])
 
 function * all (pattern: RegExp): Generator<[page: string, found: string]> {
   for (const { page, text } of pages) {
@@ -37,7 +45,7 @@ t.test('every npm script that the pages name exists', async (t) => {
 })
 
 t.test('every variable that the pages name is one of the table', async (t) => {
-  const known = new Set<string>([...VARIABLE_NAMES, ...VARIABLE_NAMES.map((name) => `${name}_FILE`), ...Object.keys(ERRORS), ...OTHER_NAMES])
+  const known = new Set<string>([...VARIABLE_NAMES, ...VARIABLE_NAMES.map((name) => `${name}_FILE`), ...Object.keys(ERRORS), ...GRPC_NAMES, ...OTHER_NAMES])
   for (const [page, name] of all(/(?:`|^|\s)\$?([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)(?=`|=|\s|$)/gm)) t.ok(known.has(name), `${page}: ${name}`)
 })
 

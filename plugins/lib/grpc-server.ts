@@ -24,8 +24,8 @@ export interface GrpcServerOptions {
   readonly clock: Clock
 }
 
-const MAX_STREAM_MESSAGE_BYTES = 1_048_576
-const MAX_CONCURRENT_STREAMS = 1_000
+export const MAX_STREAM_MESSAGE_BYTES = 1_048_576
+export const MAX_CONCURRENT_STREAMS = 1_000
 const KEEPALIVE_TIME_MS = 30_000
 const KEEPALIVE_TIMEOUT_MS = 10_000
 /** For the statuses of calls that were ended, and the closing of their connections. */

@@ -19,9 +19,9 @@ export interface ImClientOptions {
   readonly streamMaxAgeMs?: number
 }
 
-const STREAM_MAX_AGE_MS = 60_000
+export const STREAM_MAX_AGE_MS = 60_000
 /** A channel whose service had no RouteStream is asked again after this long: it may have been upgraded. */
-const STREAM_RETRY_MS = 600_000
+export const STREAM_RETRY_MS = 600_000
 /** Longer than any attempt: what a renewed stream still owes has settled by then. */
 const FINISH_MS = 10_000
 

@@ -25,8 +25,8 @@ export interface PushHandlersOptions {
 }
 
 /** grpc-js knows one limit for all methods, that of the streams. */
-const MAX_UNARY_BYTES = 65_536
-const MAX_OUTSTANDING = 8_192
+export const MAX_UNARY_BYTES = 65_536
+export const MAX_OUTSTANDING = 8_192
 /** Stands for a message over the limit, which is not parsed. */
 const TOO_LARGE = Symbol('too large')
 

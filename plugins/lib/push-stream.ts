@@ -24,7 +24,7 @@ export interface PushStreamOptions {
 }
 
 /** Reports of one message. */
-const MAX_REPORT_ITEMS = 1_000
+export const MAX_REPORT_ITEMS = 1_000
 /** Pushes of one turn. */
 const SLICE_ITEMS = 256
 const NOTHING: readonly PushItem[] = []

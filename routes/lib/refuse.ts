@@ -4,7 +4,7 @@ import type { FastifyReply } from 'fastify'
 import { errorBody, ERRORS, type ErrorCode } from '../../src/errors.ts'
 
 /** Clients that were refused together come back spread over this many seconds. */
-const RETRY_SPREAD_S = 5
+export const RETRY_SPREAD_S = 5
 
 /** Answers with the row's status and body; `retryAfterS` where the wait is known, a jittered one for a 503 without. */
 export function refuse (reply: FastifyReply, code: ErrorCode, retryAfterS?: number): FastifyReply {

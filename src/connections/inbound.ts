@@ -16,7 +16,7 @@ import type { MessageVerdict, RateLimits } from './rate-limits.ts'
 
 /** Messages and bytes that wait before the welcome; past either the socket is not read. */
 export const EARLY_FRAMES = 16
-const INBOX_BYTES = 64 * 1024
+export const INBOX_BYTES = 64 * 1024
 /** Malformed frames in a row that end a connection with 4003. */
 export const MAX_INVALID_FRAMES = 20
 

@@ -8,13 +8,13 @@ import type { UserEntry } from './hub.ts'
 import { refill, retryAfterMs, type BucketLimits } from './token-bucket.ts'
 
 /** All frames of a connection together, as a multiple of the message rate. */
-const FRAME_RATE_FACTOR = 10
+export const FRAME_RATE_FACTOR = 10
 /** Over a limit for so long without falling under it is abuse. */
 export const ABUSE_AFTER_MS = 10_000
 /** A bucket that has refilled to this share of its burst, and to two tokens where it holds so many, has fallen under its limit. */
 const RECOVERED_SHARE = 0.1
 const RECOVERED_TOKENS = 2
-const AUTH_LIMITS: BucketLimits = { ratePerSecond: 0.1, burst: 3 }
+export const AUTH_LIMITS: BucketLimits = { ratePerSecond: 0.1, burst: 3 }
 
 /** `abuse`: close with 4002. */
 export type FrameVerdict = 'pass' | 'drop' | 'abuse'

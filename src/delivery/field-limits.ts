@@ -6,9 +6,9 @@ const ID = new RegExp(ID_PATTERN, 'u')
 const PARTY = new RegExp(PARTY_PATTERN, 'u')
 const TYPES: ReadonlySet<string> = new Set(MESSAGE_TYPES)
 const MAX_NUMBER = BigInt(Number.MAX_SAFE_INTEGER)
-const MAX_PRESENCE_USERS = 100
+export const MAX_PRESENCE_USERS = 100
 /** Characters of a reason. */
-const MAX_REASON_LENGTH = 256
+export const MAX_REASON_LENGTH = 256
 
 const AN_ID = 'must be 1-64 characters of A-Za-z0-9._:-'
 const A_PARTY = 'must be 1-128 characters, none of them a control character'

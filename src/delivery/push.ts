@@ -34,7 +34,7 @@ export interface PushOptions {
   readonly maxFrameBytes?: number
 }
 
-const MAX_FRAME_BYTES = 65_536
+export const MAX_FRAME_BYTES = 65_536
 const TICK_MS = 50
 /** What a caller without a deadline is given beyond the wait for the devices. */
 const NO_DEADLINE_EXTRA_MS = 1_000

@@ -76,7 +76,7 @@ export function encodeAck (msgId: string, sequenceNumber: number, timestampMs: n
 
 export interface ErrorFacts { readonly msgId?: string | undefined, readonly retryAfterMs?: number | undefined }
 
-/** `retryable` stands where the error concerns a request that could be repeated: every error but an auth one. */
+/** `retryable`: whether the same frame may succeed when it is sent again. */
 export function encodeError (code: ErrorCode, nowMs: number, facts: ErrorFacts = {}): Buffer {
   return textFrame(JSON.stringify({
     type: 'error',

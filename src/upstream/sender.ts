@@ -30,7 +30,7 @@ export interface SenderOptions {
   readonly onSettled: (connection: Connection) => void
 }
 
-const MAX_PER_CONNECTION = 64
+export const MAX_PER_CONNECTION = 64
 
 /** One `send_msg` frame under way. */
 export interface Send {

@@ -1,0 +1,189 @@
+/** docs/write-a-client.md: its frames are frames of the protocol, its tables those of the code, and its snippets, one after the other, are a client. */
+import { spawnSync } from 'node:child_process'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { Ajv } from 'ajv'
+import t from 'tap'
+import ts from 'typescript'
+import WebSocket from 'ws'
+import { ABUSE_DELAY_MS, FIRST_BACKOFF_MS, SPREAD_MS } from '../../../client/src/reconnect.ts'
+import { CLIENT_FRAMES } from '../../../scripts/docs/client-frames.ts'
+import { SERVER_FRAMES } from '../../../scripts/docs/server-frames.ts'
+import { CLOSE } from '../../../src/protocol/close-codes.ts'
+import { decode } from '../../../src/protocol/decode.ts'
+import { startApp, tokenFor } from '../../helpers/app.ts'
+import { eventually } from '../../helpers/bus-conformance.ts'
+import { BEARER, imCaller } from '../../helpers/im-caller.ts'
+
+type Frame = Readonly<Record<string, unknown>>
+interface GuideClient {
+  begin (around: { readonly url: string, readonly token: () => Promise<string>, readonly history: (conversation: string, after: number) => Promise<Frame[]>, readonly show: (message: Frame, conversation: string) => void }): Promise<void>
+  send (recipient: string, content: string): Promise<number>
+  afterClose (code: number, announcedMs: number | undefined, livedMs: number): number | undefined
+  isConnected (): boolean
+}
+
+const guide = readFileSync(new URL('../../../docs/write-a-client.md', import.meta.url), 'utf8')
+const blocks = (language: string): string[] => [...guide.matchAll(/^```(\w+)\n([^]*?)^```$/gm)].filter(([, found]) => found === language).map(([, , text = '']) => text)
+const typescript = blocks('ts').join('\n')
+const PATIENCE_MS = 5_000
+const STEADY_MS = 10_000
+const CODES = [...new Set(Object.values(CLOSE).map(({ code }) => code)), 1011, 4999]
+const ANNOUNCED = [undefined, 740]
+/** After each code, without and with what a `shutdown` frame announced, where every random number is a half. */
+const DELAYS = CODES.map((code) => ANNOUNCED.map((announcedMs) => delayAfter(code, announcedMs)))
+
+function delayAfter (code: number, announcedMs: number | undefined): number | undefined {
+  switch (Object.values(CLOSE).find((row) => row.code === code)?.reconnect) {
+    case 'no': return undefined
+    case 'yes':
+    case 'after-token': return SPREAD_MS / 2
+    case 'after-delay': return code === CLOSE.shutdown.code ? announcedMs ?? SPREAD_MS / 2 : ABUSE_DELAY_MS
+    default: return FIRST_BACKOFF_MS / 2
+  }
+}
+
+t.test('each frame of the guide is one that a gateway takes or sends', async (t) => {
+  const ajv = new Ajv({ strict: false })
+  const lines = blocks('json').flatMap((block) => block.trim().split('\n'))
+  const types = new Set<string>()
+  for (const line of lines) {
+    const frame = JSON.parse(line) as { readonly type: string }
+    types.add(frame.type)
+    const schema = SERVER_FRAMES[frame.type as keyof typeof SERVER_FRAMES]?.schema
+    t.ok((frame.type in CLIENT_FRAMES && decode(line).ok) || (schema !== undefined && ajv.compile(schema)(frame)), line)
+  }
+  t.strictSame([...types].sort(), [...new Set([...Object.keys(CLIENT_FRAMES), ...Object.keys(SERVER_FRAMES)])].sort(), 'every type is shown')
+})
+
+t.test('its table of close codes is the one of the code', async (t) => {
+  const rows = [...guide.matchAll(/^\| ([\d, ]+)(?:, any other)? \| (.+) \|$/gm)].map(([, codes = '', text = '']) => ({ codes: codes.split(', ').map(Number), text }))
+  for (const { code, reconnect } of Object.values(CLOSE)) {
+    const texts = rows.filter(({ codes }) => codes.includes(code)).map(({ text }) => text)
+    const wanted = { no: /not come back/, yes: /random part of a second/, 'after-token': /fresh token/, 'after-delay': code === CLOSE.shutdown.code ? /reconnect_after_ms/ : /after 30 s/, backoff: /back-off/, 'after-fix': /back-off/ }[reconnect]
+    t.equal(texts.length, 1, String(code))
+    t.match(texts[0], wanted, String(code))
+  }
+})
+
+t.test('the TypeScript of the guide is sound, and a client of a real node', async (t) => {
+  const folder = t.testdir({})
+  const path = join(folder, 'client.ts')
+  writeFileSync(path, `${typescript}
+export function begin (given: Surroundings): Promise<void> { around = given; return connect() }
+export function isConnected (): boolean { return socket !== undefined }
+export { send, afterClose }
+`)
+  const program = ts.createProgram([path], { strict: true, noEmit: true, target: ts.ScriptTarget.ES2023, module: ts.ModuleKind.ESNext, lib: ['lib.es2023.d.ts', 'lib.dom.d.ts'], types: [], skipLibCheck: true })
+  t.same(ts.getPreEmitDiagnostics(program).map(({ messageText }) => ts.flattenDiagnosticMessageText(messageText, ' ')), [])
+
+  Object.assign(globalThis, { WebSocket })
+  const client = await import(pathToFileURL(path).href) as GuideClient
+  const node = await startApp(t, { GRPC_AUTH_TOKEN: BEARER, IM_ATTEMPT_TIMEOUT: '300ms' })
+  const im = imCaller(t, node)
+  const shown: string[] = []
+  const asked: string[] = []
+  const message = (n: number): Frame => ({ msg_id: `h${n}`, sender: 'bob', recipient: 'ann', content: 'from the history', sequence_number: n })
+  let sent = 0
+  await client.begin({
+    url: node.url,
+    token: async () => tokenFor('ann', { issuedAtS: Math.floor(Date.now() / 1_000) + ++sent }),
+    history: async (conversation, after) => {
+      asked.push(`${conversation} ${after}`)
+      return after === 2 ? [message(3), message(4)] : []
+    },
+    show: ({ msg_id: id }, conversation) => { shown.push(`${conversation} ${String(id)}`) }
+  })
+  await eventually(() => client.isConnected(), PATIENCE_MS)
+
+  t.equal(await client.send('bob', 'hello'), 1)
+  t.match(await im.push({ msgId: 'p2', sequenceNumber: 2n, conversationId: 'ann' }), { deliveredCount: 1 }, 'acknowledged')
+  await im.push({ msgId: 'p2', sequenceNumber: 2n, conversationId: 'ann' })
+  t.match(await im.push({ msgId: 'p5', sequenceNumber: 5n, conversationId: 'ann' }), { deliveredCount: 1 })
+  await eventually(() => shown.length === 4, PATIENCE_MS)
+  t.strictSame(shown, ['bob p2', 'bob h3', 'bob h4', 'bob p5'], 'once, in order, with what was missing')
+
+  let behaviours = 0
+  node.services.im.behave = () => ++behaviours === 1 ? { errorCode: 10 } : undefined
+  const first = client.send('bob', 'a retryable error comes first')
+  const second = client.send('bob', 'and this one waits for it')
+  t.strictSame([await first, await second], [2, 3])
+
+  await t.rejects(client.send('bob', 'x'.repeat(10_240)), { message: 'CONTENT_TOO_LONG' })
+
+  node.services.im.behave = () => ({ silent: true })
+  const open = client.send('carol', 'no answer before the session ends')
+  await eventually(() => node.services.im.requests.at(-1)?.recipient === 'carol', PATIENCE_MS)
+  node.services.im.behave = () => undefined
+  const before = asked.length
+  for (const connection of node.app.gateway.hub.user('ann')?.connections.slice() ?? []) node.app.gateway.sessions.close(connection, 'heartbeatTimeout')
+  t.equal(await open, 1, 'sent again in the next session')
+  t.ok(asked.slice(before).includes('bob 5'), 'which asks for what it missed')
+
+  t.match(await im.disconnect('ann'), { disconnected: 1 })
+  await eventually(() => !client.isConnected(), PATIENCE_MS)
+  const { random } = Math
+  t.teardown(() => { Math.random = random })
+  Math.random = () => 0.5
+  t.strictSame(CODES.map((code) => ANNOUNCED.map((announcedMs) => client.afterClose(code, announcedMs, STEADY_MS))), DELAYS)
+  t.strictSame([0, 1, 2].map(() => client.afterClose(CLOSE.lost.code, undefined, 0)), [1, 2, 4].map((times) => FIRST_BACKOFF_MS * times), 'sessions that do not last back off')
+})
+
+t.test('the Python of the guide compiles, comes back by the same table, and shows messages once and in order', async (t) => {
+  const path = join(t.testdir({}), 'client.py')
+  writeFileSync(path, blocks('python').join('\n'))
+  const compiled = spawnSync('python3', ['-m', 'py_compile', path], { encoding: 'utf8' })
+  if (compiled.error !== undefined && process.env['CI'] === undefined) {
+    process.stderr.write('NOT CHECKED, there is no python3 here: the Python of docs/write-a-client.md\n')
+    return
+  }
+  t.equal(compiled.status, 0, compiled.stderr)
+  const harness = `
+import asyncio, json, sys, types
+for name, fields in (("websockets", ()), ("websockets.asyncio", ()), ("websockets.asyncio.client", ("connect",)), ("websockets.exceptions", ("ConnectionClosed", "InvalidStatus"))):
+    sys.modules[name] = types.ModuleType(name)
+    for field in fields:
+        setattr(sys.modules[name], field, type(field, (Exception,), {}))
+space = {"__name__": "client"}
+exec(open(sys.argv[1]).read(), space)
+space["random"] = types.SimpleNamespace(random=lambda: 0.5)
+
+shown, sent = [], []
+class Around:
+    async def history(self, conversation, after):
+        return [message(3), message(4)] if after == 2 else []
+    def show(self, message, conversation):
+        shown.append(conversation + " " + message["msg_id"])
+class Socket:
+    async def send(self, text):
+        sent.append(json.loads(text))
+def message(number):
+    return {"type": "message", "msg_id": f"m{number}", "sender": "bob", "recipient": "ann", "sequence_number": number, "ack_required": True}
+async def talk():
+    space.update(around=Around(), socket=Socket(), me="ann")
+    sending = asyncio.create_task(space["send"]("bob", "hi"))
+    await asyncio.sleep(0)
+    await space["answered"]({"type": "error", "msg_id": sent[0]["msg_id"], "error_code": "OVERLOADED", "retryable": True, "retry_after_ms": 1})
+    while len(sent) == 1:
+        await asyncio.sleep(0.001)
+    await space["answered"]({"type": "ack", "msg_id": sent[1]["msg_id"], "sequence_number": 1})
+    for number in (2, 2, 5):
+        await space["received"](message(number))
+    while space["tasks"]:
+        await asyncio.sleep(0)
+    return await sending
+number = asyncio.run(talk())
+delays = [[space["after_close"](code, announced, 10_000) for announced in (None, 740)] for code in json.loads(sys.argv[2])]
+print(json.dumps({"delays": delays, "number": number, "shown": shown, "sent": [[frame["type"], frame["msg_id"]] for frame in sent]}))
+`
+  const run = spawnSync('python3', ['-c', harness, path, JSON.stringify(CODES)], { encoding: 'utf8' })
+  t.equal(run.status, 0, run.stderr)
+  const told = JSON.parse(run.stdout) as { readonly delays: unknown, readonly number: number, readonly shown: string[], readonly sent: Array<readonly [type: string, msgId: string]> }
+  t.same(told.delays, DELAYS.map((delays) => delays.map((delay) => delay ?? null)))
+  t.equal(told.number, 1)
+  t.strictSame(told.shown, ['bob m2', 'bob m3', 'bob m4', 'bob m5'])
+  const [first, again, ...acks] = told.sent
+  t.strictSame([first?.[0], first], ['send_msg', again], 'the same frame again')
+  t.strictSame(acks, [['ack', 'm2'], ['ack', 'm2'], ['ack', 'm5']])
+})
