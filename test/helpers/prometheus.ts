@@ -75,7 +75,7 @@ export class Prometheus {
   }
 
   async #ask (what: string, parameters: Readonly<Record<string, string | number>>): Promise<unknown> {
-    const query = new URLSearchParams(Object.entries(parameters).map(([name, value]) => [name, String(value)]))
+    const query = new URLSearchParams(Object.entries(parameters).map(([name, value]): [string, string] => [name, String(value)]))
     const response = await fetch(`${this.#url}/api/v1/${what}?${query.toString()}`)
     const { data, error } = await response.json() as { data: unknown, error?: string }
     if (error !== undefined) throw new Error(error)

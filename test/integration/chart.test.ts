@@ -1,6 +1,6 @@
 import t from 'tap'
 import { execFileSync, spawnSync } from 'node:child_process'
-import { readFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parse, parseAllDocuments } from 'yaml'
 import { loadConfig } from '../../src/config.ts'
@@ -44,7 +44,7 @@ interface Deployment extends KubernetesObject {
 }
 
 const root = join(import.meta.dirname, '..', '..')
-const bin = execFileSync('bash', [join(root, 'scripts/tools.sh'), 'helm'], { encoding: 'utf8', timeout: 900_000 }).trim()
+const bin = execFileSync('bash', [join(root, 'scripts/tools.sh'), 'helm', 'kubernetes-validate'], { encoding: 'utf8', timeout: 900_000 }).trim()
 const chart = join(root, 'charts/im-gateway')
 const ADDRESSES = [
   'services.auth=auth.chat.svc:9090', 'services.im=dns:///im.chat.svc:9090', 'services.user=user.chat.svc:9090',
@@ -205,6 +205,21 @@ t.test('The network is closed and the way from outside is /ws alone, where that 
 
 interface Rendered extends KubernetesObject { readonly metadata: { readonly name: string, readonly labels: Labels }, readonly spec: unknown }
 const valuesText = readFileSync(join(chart, 'values.yaml'), 'utf8')
+
+t.test('Everything that Kubernetes knows by itself agrees with its schemas', async (t) => {
+  const peers = ['imService[0]', 'loadBalancer[0]', 'prometheus[0]', 'egress[0].to[0]'].map((path) => `networkPolicy.${path}.podSelector.matchLabels.app=a`)
+  const { output } = template(...ADDRESSES, 'networkPolicy.enabled=true', ...peers, 'ingress.enabled=true', 'ingress.host=chat.example', 'ingress.tlsSecret=chat-tls', 'autoscaling.enabled=true')
+  const validate = (text: string): { readonly code: number | null, readonly words: string } => {
+    const file = join(t.testdir({}), 'rendered.yaml')
+    writeFileSync(file, text)
+    const { status, stdout, stderr } = spawnSync(join(bin, 'kubernetes-validate'), ['-k', '1.34', '--strict', file], { encoding: 'utf8', timeout: 30_000 })
+    return { code: status, words: stdout + stderr }
+  }
+  const { code, words } = validate(output)
+  t.equal(code, 0, words)
+  t.equal(words.match(/ passed for resource /g)?.length, objects(output).length, 'each has a schema')
+  t.equal(validate(output.replace('maxUnavailable: 1', 'maxUnavailables: 1')).code, 1, 'a fault would be found')
+})
 
 t.test('The grace period follows from the drain, and the pod and the gateway are told the same', async (t) => {
   const seconds = (...settings: string[]): unknown[] => {
