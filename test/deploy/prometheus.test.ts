@@ -38,10 +38,9 @@ async function trouble (world: World, { url }: Gateway, run: string): Promise<vo
   world.users.addUser(user)
   const token = (device: string): string => world.auth.mint(user, device).accessToken
   const client = await DemoClient.connect({ url, token: token('phone') })
-  await Promise.allSettled(Array.from({ length: SENDS }, () => client.send(user, 'to nobody')))
+  // To one after the other it would take its time.
+  await Promise.allSettled(Array.from({ length: SENDS }, (_, i) => client.send(`somebody-${i}`, 'not taken')))
   await DemoClient.connect({ url, token: token('laptop') }).then(() => { throw new Error('there was room') }, () => {})
-  // Again, later: what is seen once does not grow.
-  await Promise.allSettled(Array.from({ length: SENDS }, () => client.send(user, 'to nobody')))
 }
 
 /** A device that does not acknowledge, and then does for what it never got; a push that is wrong. */
@@ -99,7 +98,7 @@ t.test('each query of the dashboard returns data, each rule is evaluated, and fa
     for (const alert of ['ImGatewayNodeDown', 'ImGatewayBreakerOpen', 'ImGatewayDependencyDegraded', 'ImGatewayRefusesConnections', 'ImGatewayConnectionsNearLimit']) {
       t.ok(await noticed(prometheus, alert), alert)
     }
-    for (const alert of ['ImGatewayAbsent', 'ImGatewayDependencyDown', 'ImGatewayKafkaLag', 'ImGatewayMemoryNearLimit', 'ImGatewayFilesNearLimit']) {
+    for (const alert of ['ImGatewayAbsent', 'ImGatewayKafkaLag', 'ImGatewayMemoryNearLimit', 'ImGatewayFilesNearLimit']) {
       t.notOk(await noticed(prometheus, alert), alert)
     }
   })
