@@ -253,6 +253,8 @@ t.test('The autoscaler counts CPU and connections, and nobody else says how many
     ],
     behavior: { scaleDown: { stabilizationWindowSeconds: 1800 } }
   })
+  const adapter = parse(readFileSync(join(root, 'deploy/kubernetes/prometheus-adapter-values.yaml'), 'utf8')) as { readonly rules: { readonly custom: ReadonlyArray<{ readonly seriesQuery: string }> } }
+  t.match(adapter.rules.custom, [{ seriesQuery: /^im_gateway_connections\{/ }], 'the adapter is told of the same metric')
 })
 
 t.test('Prometheus finds the port with the metrics, and gets the rules of deploy/prometheus with a runbook of one\'s own', async (t) => {
