@@ -1,4 +1,4 @@
-/** Writes the reference pages of docs/ from the code's own tables; with `--check` only says whether they are up to date. */
+/** Writes the reference pages of docs/, the dashboard and the chart's copy of the alerts from the code's own tables; with `--check` only says whether they are up to date. */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { referencePage } from '../src/config/describe.ts'
@@ -9,12 +9,16 @@ import { metricsPage } from './docs/metrics-page.ts'
 import { openapiPage } from './docs/openapi.ts'
 import { protocolPage } from './docs/protocol-page.ts'
 import { capacityPage } from './lib/capacity-page.ts'
+import { dashboard } from './lib/dashboard.ts'
 import { degradedPage } from './lib/degraded-page.ts'
 
-const chart = readFileSync(new URL('../charts/im-gateway/values.yaml', import.meta.url), 'utf8')
+const read = (path: string): string => readFileSync(new URL(`../${path}`, import.meta.url), 'utf8')
 const PAGES = {
+  // Helm reads no file outside its chart.
+  'charts/im-gateway/files/im-gateway.rules.yaml': read('deploy/prometheus/im-gateway.rules.yaml'),
+  'deploy/grafana/im-gateway.json': `${JSON.stringify(dashboard(), null, 2)}\n`,
   'docs/asyncapi.yaml': asyncapiPage(),
-  'docs/capacity.md': capacityPage(chart),
+  'docs/capacity.md': capacityPage(read('charts/im-gateway/values.yaml')),
   'docs/codes.md': codesPage(),
   'docs/configuration.md': referencePage(),
   'docs/degraded.md': degradedPage(),

@@ -1,9 +1,9 @@
 /**
  * The test runner.
  *
- *   node scripts/test.mjs [unit|frames|security|properties|leaks|integration]... [--no-coverage] [FILE]...
+ *   node scripts/test.mjs [unit|frames|security|properties|leaks|integration|deploy]... [--no-coverage] [FILE]...
  *
- * Without a suite it runs all of them. It installs packages, generates types and, for integration tests, starts the
+ * Without a suite it runs all of them but `deploy`, which needs tools that take long to build. It installs packages, generates types and, for integration tests, starts the
  * services whose addresses the environment does not give; it stops what it started. Its last line has the totals.
  */
 import { existsSync } from 'node:fs'
@@ -14,7 +14,8 @@ import { fail, files, root } from './lib/project.mjs'
 import { withServices } from './lib/services.mjs'
 import { runTap } from './lib/tap.mjs'
 
-const SUITES = ['unit', 'frames', 'security', 'properties', 'leaks', 'integration']
+const USUAL = ['unit', 'frames', 'security', 'properties', 'leaks', 'integration']
+const SUITES = [...USUAL, 'deploy']
 const args = process.argv.slice(2)
 const unknown = args.filter((arg) => arg.startsWith('-') && arg !== '--no-coverage')
 if (unknown.length > 0) fail(`unknown option: ${unknown.join(' ')}`, 64)
@@ -26,7 +27,7 @@ const coverage = !args.includes('--no-coverage') && named.length === 0
 
 await prepare()
 const totals = { passed: 0, failed: 0 }
-for (const suite of suites.length > 0 ? suites : SUITES) {
+for (const suite of suites.length > 0 ? suites : named.length > 0 ? SUITES : USUAL) {
   const paths = named.length > 0 ? named.filter((path) => suiteOf(path) === suite) : files('test', (path) => path.endsWith('.test.ts') && suiteOf(path) === suite)
   if (paths.length === 0) continue
   const started = performance.now()
@@ -47,7 +48,7 @@ function suiteOf (path) {
 }
 
 async function runSuite (suite, paths) {
-  if (suite === 'integration') {
+  if (suite === 'integration' || suite === 'deploy') {
     return await withServices((env) => runTap(paths, { jobs: 1, fileTimeoutS: 300, timeoutMs: 1_200_000, env }))
   }
   if (suite === 'properties') {

@@ -1,28 +1,38 @@
 #!/usr/bin/env bash
-# Builds the command line tools that tests use, by `go install`, into .cache/bin.
+# Puts the command line tools that tests use into .cache/bin: built by `go install`, out of a Debian package, or by pip.
 #
-#   scripts/tools.sh [helm|grpcurl]...     default: all; prints the folder on stdout
+#   scripts/tools.sh [helm|grpcurl|prometheus|kubernetes-validate]...     default: all; prints the folder on stdout
 #
-# A tool that is there in the pinned version is left alone. Where Go is missing it comes from the package
-# manager, on Debian and its relatives; elsewhere the script says what to install.
+# A tool that is there in the pinned version is left alone. Go compares what it fetches with its checksum database, apt with
+# the signed index. Where Go or Python is missing it comes from the package manager, on Debian and its relatives; elsewhere
+# the script says what to install.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 BIN=$PWD/.cache/bin
 HELM_MODULE=helm.sh/helm/v3/cmd/helm@v3.22.0
 GRPCURL_MODULE=github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.4
+# With promtool. As a Go module it cannot be built without its own replacements.
+PROMETHEUS_PACKAGE=prometheus=2.42.0*
+# With the schemas of Kubernetes, and what they need.
+KUBERNETES_VALIDATE=(kubernetes-validate==1.37.0 PyYAML==6.0.3 attrs==26.1.0 importlib_resources==7.1.0 jsonschema==4.25.1
+  jsonschema-specifications==2025.9.1 packaging==26.4 referencing==0.37.0 rpds-py==2026.9.1 typing_extensions==4.16.0)
 
 say() { printf '%s\n' "tools: $*" >&2; }
 die() { say "$*"; exit 1; }
 
+packages() { # PACKAGE...
+  local sudo=''
+  command -v apt-get >/dev/null || die "needed: $*; install that, then run this again"
+  [ "$(id -u)" = 0 ] || sudo=sudo
+  say "apt: $*"
+  { $sudo apt-get update -q && $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@"; } >&2
+}
+
 find_go() {
   if command -v go >/dev/null; then return 0; fi
   if [ -x /usr/local/go/bin/go ]; then export PATH=$PATH:/usr/local/go/bin; return 0; fi
-  command -v apt-get >/dev/null || die 'Go is needed: install it, then run this again'
-  local sudo=''
-  [ "$(id -u)" = 0 ] || sudo=sudo
-  say 'apt: golang-go'
-  { $sudo apt-get update -q && $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends golang-go; } >&2
+  packages golang-go
 }
 
 build() { # NAME MODULE@VERSION
@@ -35,14 +45,45 @@ build() { # NAME MODULE@VERSION
   printf '%s\n' "$2" >"$stamp"
 }
 
+unpack() { # PACKAGE=VERSION PROGRAM...: unpacked, not installed: no daemon is started
+  local package=$1 name=${1%%=*} program sudo='' folder=$BIN/.unpack
+  local stamp=$BIN/.$name download=(apt-get download -q -o APT::Sandbox::User=root "$1")
+  shift
+  if [ -x "$BIN/$1" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$package" ]; then return 0; fi
+  command -v apt-get >/dev/null || die "$package is a Debian package: put its programs $* into $BIN and the text $package into $stamp"
+  [ "$(id -u)" = 0 ] || sudo=sudo
+  say "apt-get download $package"
+  rm -rf "$folder"
+  mkdir "$folder"
+  (cd "$folder" && { "${download[@]}" || { $sudo apt-get update -q && "${download[@]}"; }; }) >&2 || die "apt has no $package"
+  dpkg-deb -x "$folder/$name"_*.deb "$folder"
+  for program in "$@"; do mv "$folder/usr/bin/$program" "$BIN/"; done
+  rm -rf "$folder"
+  printf '%s\n' "$package" >"$stamp"
+}
+
+install() { # PROGRAM PACKAGE==VERSION...: all that it needs, into a virtual environment of its own
+  local program=$1 stamp=$BIN/.$1 folder=$BIN/../python-$1
+  shift
+  if [ -x "$BIN/$program" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$*" ]; then return 0; fi
+  python3 -c 'import ensurepip, venv' 2>/dev/null || packages python3-venv
+  say "pip install $*"
+  python3 -m venv --clear "$folder" >&2
+  "$folder/bin/pip" install --quiet --disable-pip-version-check --no-deps "$@" >&2
+  ln -sf "../python-$program/bin/$program" "$BIN/$program"
+  printf '%s\n' "$*" >"$stamp"
+}
+
 mkdir -p "$BIN"
 exec 9>"$BIN/.lock"
 if command -v flock >/dev/null; then flock -w 900 9 || die 'another run is building'; fi
-[ $# -gt 0 ] || set -- helm grpcurl
+[ $# -gt 0 ] || set -- helm grpcurl prometheus kubernetes-validate
 for tool in "$@"; do
   case $tool in
     helm) build helm "$HELM_MODULE" ;;
     grpcurl) build grpcurl "$GRPCURL_MODULE" ;;
+    prometheus) unpack "$PROMETHEUS_PACKAGE" prometheus promtool ;;
+    kubernetes-validate) install kubernetes-validate "${KUBERNETES_VALIDATE[@]}" ;;
     *) die "unknown tool: $tool" ;;
   esac
 done

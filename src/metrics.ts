@@ -69,6 +69,7 @@ export const GAUGES = {
   drain_closes_per_second: { help: 'Connections that a drain closes a second, now' },
   connects_per_second: { help: 'Handshakes a second that this node can take, as it tells the others; 0 while it drains' },
   event_loop_delay_seconds: { help: 'Event-loop delay, mean of the last sample' },
+  limit_used_ratio: { help: 'Share in use of the limit of connections, delay or memory; from 1 on upgrades are refused', labels: ['limit'] },
   workers: { help: 'Worker processes that serve; told by the primary of several' },
   build_info: { help: 'Always 1', labels: ['version', 'node'] }
 } as const satisfies Record<string, MetricRow>

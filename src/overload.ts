@@ -41,7 +41,14 @@ export class Overload {
 
   constructor (options: OverloadOptions) {
     this.#options = options
-    options.meter.source('event_loop_delay_seconds', () => options.sample().eventLoopDelayMs / 1000)
+    const { meter, connections, sample, maxConnections, maxEventLoopDelayMs, maxMemoryBytes } = options
+    meter.source('event_loop_delay_seconds', () => sample().eventLoopDelayMs / 1000)
+    const used: Readonly<Record<OverloadReason, () => number>> = {
+      connections: () => connections() / maxConnections,
+      delay: () => sample().eventLoopDelayMs / maxEventLoopDelayMs,
+      memory: () => this.#memoryBytes(sample()) / maxMemoryBytes
+    }
+    for (const [limit, read] of Object.entries(used)) meter.source('limit_used_ratio', read, limit)
   }
 
   /** Why an upgrade is to be refused now; undefined: it may go on. */
@@ -59,13 +66,17 @@ export class Overload {
   }
 
   #pressure (): OverloadReason | undefined {
-    const { connections, maxEventLoopDelayMs, maxMemoryBytes, sample } = this.#options
-    const { eventLoopDelayMs, rssBytes } = sample()
-    this.#slow = passed(eventLoopDelayMs, maxEventLoopDelayMs, this.#slow ? DELAY_RELEASE : 1)
-    // A container is charged for the kernel's part of each socket as well.
-    this.#large = passed(rssBytes + connections() * KERNEL_CONNECTION_BYTES, maxMemoryBytes, this.#large ? MEMORY_RELEASE : 1)
+    const { maxEventLoopDelayMs, maxMemoryBytes } = this.#options
+    const sample = this.#options.sample()
+    this.#slow = passed(sample.eventLoopDelayMs, maxEventLoopDelayMs, this.#slow ? DELAY_RELEASE : 1)
+    this.#large = passed(this.#memoryBytes(sample), maxMemoryBytes, this.#large ? MEMORY_RELEASE : 1)
     if (this.#slow) return 'delay'
     return this.#large ? 'memory' : undefined
+  }
+
+  /** A container is charged for the kernel's part of each socket as well. */
+  #memoryBytes ({ rssBytes }: ProcessSample): number {
+    return rssBytes + this.#options.connections() * KERNEL_CONNECTION_BYTES
   }
 }
 

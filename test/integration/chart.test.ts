@@ -1,7 +1,8 @@
 import t from 'tap'
 import { execFileSync, spawnSync } from 'node:child_process'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { parseAllDocuments } from 'yaml'
+import { parse, parseAllDocuments } from 'yaml'
 import { loadConfig } from '../../src/config.ts'
 
 interface KubernetesObject { readonly kind: string, readonly metadata: { readonly name: string } }
@@ -25,7 +26,7 @@ interface Container {
 }
 interface Deployment extends KubernetesObject {
   readonly spec: {
-    readonly replicas: number
+    readonly replicas?: number
     readonly strategy: { readonly rollingUpdate: unknown }
     readonly selector: { readonly matchLabels: Labels }
     readonly template: {
@@ -35,6 +36,7 @@ interface Deployment extends KubernetesObject {
         readonly terminationGracePeriodSeconds: number
         readonly securityContext: { readonly runAsNonRoot: boolean, readonly runAsUser: number }
         readonly automountServiceAccountToken: boolean
+        readonly topologySpreadConstraints: { readonly topologyKey: string, readonly labelSelector: { readonly matchLabels: Labels } }[]
         readonly volumes: { readonly name: string, readonly secret: { readonly secretName: string, readonly items: { readonly key: string, readonly path: string }[] } }[]
       }
     }
@@ -42,7 +44,7 @@ interface Deployment extends KubernetesObject {
 }
 
 const root = join(import.meta.dirname, '..', '..')
-const bin = execFileSync('bash', [join(root, 'scripts/tools.sh'), 'helm'], { encoding: 'utf8', timeout: 900_000 }).trim()
+const bin = execFileSync('bash', [join(root, 'scripts/tools.sh'), 'helm', 'kubernetes-validate'], { encoding: 'utf8', timeout: 900_000 }).trim()
 const chart = join(root, 'charts/im-gateway')
 const ADDRESSES = [
   'services.auth=auth.chat.svc:9090', 'services.im=dns:///im.chat.svc:9090', 'services.user=user.chat.svc:9090',
@@ -71,12 +73,12 @@ function find<T extends KubernetesObject> (output: string, kind: string, name: s
   return found as T
 }
 
-t.test('The chart is clean for helm and renders a Deployment, two Services and a ConfigMap', async (t) => {
+t.test('The chart is clean for helm and renders a Deployment with its budget, two Services and a ConfigMap', async (t) => {
   const lint = helm(['lint', '--strict', chart, ...ADDRESSES.flatMap((setting) => ['--set', setting])])
   t.equal(lint.code, 0, lint.output + lint.words)
   const { code, output, words } = template(...ADDRESSES)
   t.equal(code, 0, words)
-  t.same(objects(output).map(({ kind, metadata }) => `${kind} ${metadata.name}`).sort(), ['ConfigMap chat-im-gateway', 'Deployment chat-im-gateway', 'Service chat-im-gateway', 'Service chat-im-gateway-grpc'])
+  t.same(objects(output).map(({ kind, metadata }) => `${kind} ${metadata.name}`).sort(), ['ConfigMap chat-im-gateway', 'Deployment chat-im-gateway', 'PodDisruptionBudget chat-im-gateway', 'Service chat-im-gateway', 'Service chat-im-gateway-grpc'])
 
   const deployment = find<Deployment>(output, 'Deployment', 'chat-im-gateway')
   const ws = find<Service>(output, 'Service', 'chat-im-gateway')
@@ -161,7 +163,8 @@ t.test('What would be a pod that does not start is refused by name', async (t) =
   }
   t.equal(template(...ADDRESSES.slice(1), 'config.AUTH_MODE=local').code, 0, 'no Auth Service with AUTH_MODE=local')
   t.match(template(...ADDRESSES, 'secrets.keys={JWT_SECRET}').words, /secrets\.keys: callers of the gRPC port/)
-  t.match(template(...ADDRESSES, 'shutdown.drainTimeoutSeconds=110').words, /gracePeriodSeconds must exceed/)
+  t.match(template(...ADDRESSES, 'shutdown.drainTimeoutSeconds=110', 'shutdown.gracePeriodSeconds=120').words, /gracePeriodSeconds must exceed/)
+  t.match(template(...ADDRESSES, 'autoscaling.enabled=true', 'autoscaling.maxReplicas=2').words, /maxReplicas must not be below/)
   t.match(template(...ADDRESSES, 'config.WS_PORT=81').words, /config\.WS_PORT: the chart sets it/)
   t.match(template(...ADDRESSES, 'config.GRPC_AUTH_TOKEN=x').words, /config\.GRPC_AUTH_TOKEN: it is among secrets\.keys/)
 })
@@ -198,4 +201,114 @@ t.test('The network is closed and the way from outside is /ws alone, where that 
   }
   t.match(template(...ADDRESSES, 'ingress.enabled=true').words, /ingress\.host: the host is required/)
   t.match(template(...ADDRESSES, 'config.REDIS_PASSWORD=x').words, /config\.REDIS_PASSWORD: it is a secret/)
+})
+
+interface Rendered extends KubernetesObject { readonly metadata: { readonly name: string, readonly labels: Labels }, readonly spec: unknown }
+const valuesText = readFileSync(join(chart, 'values.yaml'), 'utf8')
+
+t.test('Everything that Kubernetes knows by itself agrees with its schemas', async (t) => {
+  const peers = ['imService[0]', 'loadBalancer[0]', 'prometheus[0]', 'egress[0].to[0]'].map((path) => `networkPolicy.${path}.podSelector.matchLabels.app=a`)
+  const { output } = template(...ADDRESSES, 'networkPolicy.enabled=true', ...peers, 'ingress.enabled=true', 'ingress.host=chat.example', 'ingress.tlsSecret=chat-tls', 'autoscaling.enabled=true')
+  const validate = (text: string): { readonly code: number | null, readonly words: string } => {
+    const file = join(t.testdir({}), 'rendered.yaml')
+    writeFileSync(file, text)
+    const { status, stdout, stderr } = spawnSync(join(bin, 'kubernetes-validate'), ['-k', '1.34', '--strict', file], { encoding: 'utf8', timeout: 30_000 })
+    return { code: status, words: stdout + stderr }
+  }
+  const { code, words } = validate(output)
+  t.equal(code, 0, words)
+  t.equal(words.match(/ passed for resource /g)?.length, objects(output).length, 'each has a schema')
+  t.equal(validate(output.replace('maxUnavailable: 1', 'maxUnavailables: 1')).code, 1, 'a fault would be found')
+})
+
+t.test('The grace period follows from the drain, and the pod and the gateway are told the same', async (t) => {
+  const seconds = (...settings: string[]): unknown[] => {
+    const { output } = template(...ADDRESSES, ...settings)
+    return [find<Deployment>(output, 'Deployment', 'chat-im-gateway').spec.template.spec.terminationGracePeriodSeconds, find<ConfigMap>(output, 'ConfigMap', 'chat-im-gateway').data['GRACE_PERIOD']]
+  }
+  t.same(seconds('shutdown.drainTimeoutSeconds=200'), [230, '230s'])
+  t.same(seconds('shutdown.gracePeriodSeconds=300'), [300, '300s'])
+})
+
+t.test('Pods are spread over machines and zones, and leave one at a time', async (t) => {
+  const { output } = template(...ADDRESSES)
+  const { spec } = find<Deployment>(output, 'Deployment', 'chat-im-gateway')
+  const { topologySpreadConstraints: spread } = spec.template.spec
+  t.same(spread.map(({ topologyKey }) => topologyKey), ['kubernetes.io/hostname', 'topology.kubernetes.io/zone'])
+  for (const { labelSelector } of spread) t.same(labelSelector.matchLabels, spec.selector.matchLabels)
+  t.same(find<Rendered>(output, 'PodDisruptionBudget', 'chat-im-gateway').spec, { maxUnavailable: 1, selector: spec.selector })
+  t.notMatch(template(...ADDRESSES, 'podDisruptionBudget.enabled=false').output, /PodDisruptionBudget/)
+})
+
+t.test('The autoscaler counts CPU and connections, and nobody else says how many pods there are', async (t) => {
+  const { output } = template(...ADDRESSES, 'autoscaling.enabled=true', 'connectionsPerPod=50000')
+  t.equal(find<Deployment>(output, 'Deployment', 'chat-im-gateway').spec.replicas, undefined)
+  t.match(find<Rendered>(output, 'HorizontalPodAutoscaler', 'chat-im-gateway').spec, {
+    scaleTargetRef: { apiVersion: 'apps/v1', kind: 'Deployment', name: 'chat-im-gateway' },
+    minReplicas: 3,
+    maxReplicas: 12,
+    metrics: [
+      { type: 'Resource', resource: { name: 'cpu', target: { type: 'Utilization', averageUtilization: 80 } } },
+      { type: 'Pods', pods: { metric: { name: 'im_gateway_connections' }, target: { type: 'AverageValue', averageValue: '30000' } } }
+    ],
+    behavior: { scaleDown: { stabilizationWindowSeconds: 1800 } }
+  })
+  const adapter = parse(readFileSync(join(root, 'deploy/kubernetes/prometheus-adapter-values.yaml'), 'utf8')) as { readonly rules: { readonly custom: ReadonlyArray<{ readonly seriesQuery: string }> } }
+  t.match(adapter.rules.custom, [{ seriesQuery: /^im_gateway_connections\{/ }], 'the adapter is told of the same metric')
+})
+
+t.test('Prometheus finds the port with the metrics, and gets the rules of deploy/prometheus with a runbook of one\'s own', async (t) => {
+  const settings = ['serviceMonitor.enabled=true', 'serviceMonitor.labels.release=prometheus', 'prometheusRule.enabled=true', 'prometheusRule.labels.release=prometheus', 'prometheusRule.runbookUrl=https://wiki.example/runbook']
+  const { code, output, words } = template(...ADDRESSES, ...settings)
+  t.equal(code, 0, words)
+  const monitor = find<Rendered>(output, 'ServiceMonitor', 'chat-im-gateway')
+  t.match(monitor.metadata.labels, { release: 'prometheus' })
+  t.match(monitor.spec, { endpoints: [{ port: 'ws', path: '/metrics', scheme: 'http', interval: '15s' }], selector: { matchLabels: find<Service>(output, 'Service', 'chat-im-gateway').spec.selector } })
+  t.match(find<Rendered>(template(...ADDRESSES, ...settings, 'secrets.keys={GRPC_AUTH_TOKEN,WS_TLS_CERT,WS_TLS_KEY}', 'serviceMonitor.tlsConfig.serverName=chat.example').output, 'ServiceMonitor', 'chat-im-gateway').spec,
+    { endpoints: [{ scheme: 'https', tlsConfig: { serverName: 'chat.example' } }] })
+
+  const rule = find<Rendered>(output, 'PrometheusRule', 'chat-im-gateway')
+  t.match(rule.metadata.labels, { release: 'prometheus' })
+  const own = readFileSync(join(root, 'deploy/prometheus/im-gateway.rules.yaml'), 'utf8')
+  t.same(rule.spec, parse(own.replaceAll('docs/runbook.md#', 'https://wiki.example/runbook#')))
+  t.match(output, /runbook_url: https:\/\/wiki\.example\/runbook#imgatewayabsent/)
+})
+
+/** Paths of the values; a list, and what has no keys, is a leaf. */
+function paths (value: unknown, path = ''): string[] {
+  const isGroup = typeof value === 'object' && value !== null && !Array.isArray(value) && Object.keys(value).length > 0
+  return isGroup ? Object.entries(value).flatMap(([name, inner]) => paths(inner, `${path}.${name}`)) : [path]
+}
+
+t.test('Each value has its type in the schema, and a wrong one is refused by name', async (t) => {
+  interface Schema { readonly properties?: Readonly<Record<string, Schema>> }
+  const schema = JSON.parse(readFileSync(join(chart, 'values.schema.json'), 'utf8')) as Schema
+  const leaves = ({ properties = {} }: Schema, path = ''): string[] => Object.entries(properties).flatMap(([name, inner]) => inner.properties === undefined ? [`${path}.${name}`] : leaves(inner, `${path}.${name}`))
+  const known = leaves(schema)
+  for (const path of paths(parse(valuesText))) t.ok(known.some((each) => path === each || path.startsWith(`${each}.`)), path)
+  const given = paths(parse(valuesText))
+  for (const path of known) if (path !== '.global') t.ok(given.some((each) => each === path || each.startsWith(`${path}.`)), `${path} is a value`)
+
+  const faults: ReadonlyArray<readonly [setting: string, named: RegExp]> = [
+    ['replicas=5', /replicas/], ['connectionsPerPod=many', /connectionsPerPod/], ['ports.ws=70000', /ports.*ws/s], ['image.pullPolicy=Sometimes', /pullPolicy/], ['config.lower=1', /lower/],
+    ['shutdown.drainTimeoutSeconds=0', /drainTimeoutSeconds/], ['secrets.keys={jwt}', /secrets.*keys/s], ['autoscaling.connectionsPercent=120', /connectionsPercent/], ['serviceMonitor.interval=often', /interval/]
+  ]
+  for (const [setting, named] of faults) {
+    const { code, words } = template(...ADDRESSES, setting)
+    t.not(code, 0, setting)
+    t.match(words, named, setting)
+    t.match(words, /schema/, setting)
+  }
+})
+
+t.test('The examples of routes from outside lead to /ws of the chart\'s Service and end no socket', async (t) => {
+  const higress = helm(['template', 'chat', chart, '--kube-version', '1.34.0', '-f', join(root, 'deploy/kubernetes/higress-values.yaml'), ...ADDRESSES.flatMap((setting) => ['--set', setting])])
+  t.equal(higress.code, 0, higress.words)
+  t.match(find<Rendered>(higress.output, 'Ingress', 'chat-im-gateway').spec, { ingressClassName: 'higress', rules: [{ host: 'chat.example.com' }] })
+
+  const envoy = readFileSync(join(root, 'deploy/kubernetes/envoy-gateway.yaml'), 'utf8')
+  const service = find<Service>(higress.output, 'Service', 'chat-im-gateway')
+  t.match(find<Rendered>(envoy, 'HTTPRoute', 'chat').spec, {
+    rules: [{ matches: [{ path: { type: 'Exact', value: '/ws' } }], backendRefs: [{ name: service.metadata.name, port: service.spec.ports[0]?.port }], timeouts: { request: '0s' } }]
+  })
 })

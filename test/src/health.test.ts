@@ -3,6 +3,7 @@ import t, { type Test } from 'tap'
 import health from '../../plugins/health.ts'
 import metrics from '../../plugins/metrics.ts'
 import healthRoutes from '../../routes/healthz.ts'
+import { KERNEL_CONNECTION_BYTES } from '../../src/capacity.ts'
 import { HealthBoard, reportText } from '../../src/health.ts'
 import { Overload } from '../../src/overload.ts'
 import { FakeLogger, FakeMeter } from '../helpers/fakes.ts'
@@ -128,6 +129,17 @@ t.test('[GW-OVL-1] upgrades are refused at the limit of connections, delay or me
   state.rssBytes = 9_900_000
   state.connections = 50
   t.equal(guard.shouldRefuse(), 'memory', 'the part of the kernel counts as well')
+})
+
+t.test('[GW-OBS-1] a metric says how much of each limit is in use, and is 1 where upgrades begin to be refused', async (t) => {
+  const { state, meter } = overload()
+  const used = (): Array<number | undefined> => ['connections', 'delay', 'memory'].map((limit) => meter.gauge(`limit_used_ratio ${limit}`))
+  t.strictSame(used(), [0, 0, 0])
+  state.eventLoopDelayMs = 50
+  state.rssBytes = 10_000_000
+  t.strictSame(used(), [0, 0.25, 1])
+  state.connections = 80
+  t.strictSame(used(), [0.8, 0.25, 1 + 80 * KERNEL_CONNECTION_BYTES / 10_000_000], 'the part of the kernel counts as well')
 })
 
 t.test('[GW-OVL-1] what was over its limit has to be clearly below before it counts as over no more', async (t) => {

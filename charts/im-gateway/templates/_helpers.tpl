@@ -23,13 +23,20 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- if has "WS_TLS_CERT" .Values.secrets.keys -}}HTTPS{{- else -}}HTTP{{- end -}}
 {{- end -}}
 
+{{/* 20 s are left for what comes after the drain: the last acknowledgements, and the connections to the systems around. */}}
+{{- define "im-gateway.gracePeriodSeconds" -}}
+{{- $stop := add (int64 .Values.shutdown.preStopSeconds) (int64 .Values.shutdown.drainTimeoutSeconds) -}}
+{{- $grace := int64 (.Values.shutdown.gracePeriodSeconds | default (add $stop 20)) -}}
+{{- if ge $stop $grace -}}
+{{- fail "shutdown: gracePeriodSeconds must exceed preStopSeconds and drainTimeoutSeconds together" -}}
+{{- end -}}
+{{- $grace -}}
+{{- end -}}
+
 {{/* Faults that would otherwise show as pods that do not start. */}}
 {{- define "im-gateway.check" -}}
 {{- if not (or (has "GRPC_AUTH_TOKEN" .Values.secrets.keys) (and (has "GRPC_TLS_CERT" .Values.secrets.keys) (has "GRPC_TLS_KEY" .Values.secrets.keys) (has "GRPC_TLS_CA" .Values.secrets.keys))) -}}
 {{- fail "secrets.keys: callers of the gRPC port need GRPC_AUTH_TOKEN, or GRPC_TLS_CERT, GRPC_TLS_KEY and GRPC_TLS_CA" -}}
-{{- end -}}
-{{- if ge (add (int .Values.shutdown.preStopSeconds) (int .Values.shutdown.drainTimeoutSeconds)) (int64 .Values.shutdown.gracePeriodSeconds) -}}
-{{- fail "shutdown: gracePeriodSeconds must exceed preStopSeconds and drainTimeoutSeconds together" -}}
 {{- end -}}
 {{- $own := list "WS_HOST" "WS_PORT" "GRPC_HOST" "GRPC_PORT" "GRPC_ADVERTISE_ADDR" "GATEWAY_NODE_ID" "AUTH_SERVICE_ADDR" "IM_SERVICE_ADDR" "USER_SERVICE_ADDR" "ETCD_ENDPOINTS" "KAFKA_BROKERS" "REDIS_ADDR" "MAX_CONNECTIONS" "PRE_STOP_DELAY" "DRAIN_TIMEOUT" "GRACE_PERIOD" -}}
 {{- $secret := list "WS_TLS_KEY" "ADMIN_TOKEN" "JWT_SECRET" "JWT_SECRET_PREVIOUS" "UPSTREAM_TLS_KEY" "GRPC_AUTH_TOKEN" "GRPC_TLS_KEY" "ETCD_PASSWORD" "ETCD_TLS_KEY" "REDIS_PASSWORD" "REDIS_SENTINEL_PASSWORD" "REDIS_TLS_KEY" "KAFKA_SASL_PASSWORD" "KAFKA_TLS_KEY" -}}
@@ -43,6 +50,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- if has $name $secret -}}
 {{- fail (printf "config.%s: it is a secret, name it in secrets.keys" $name) -}}
 {{- end -}}
+{{- end -}}
+{{- if and .Values.autoscaling.enabled (lt (int64 .Values.autoscaling.maxReplicas) (int64 .Values.autoscaling.minReplicas)) -}}
+{{- fail "autoscaling: maxReplicas must not be below minReplicas" -}}
 {{- end -}}
 {{- if .Values.networkPolicy.enabled -}}
 {{- range $name := list "imService" "loadBalancer" "prometheus" "egress" -}}
