@@ -15,18 +15,19 @@ const END_TIMEOUT_MS = 2_000
 
 export class ClientProcess {
   readonly events = new Journal<ClientEvent>()
+  /** Resolves to how it ended, or why it could not be started. */
+  readonly ended: Promise<string>
   readonly #child: ChildProcessByStdio<Writable, Readable, Readable>
-  readonly #exited: Promise<unknown>
   readonly #words: string[] = []
   #nextRef = 1
-  #exit: string | undefined
 
   constructor (command: readonly [string, ...string[]], env: Readonly<Record<string, string>>) {
     const [file, ...args] = command
     this.#child = spawn(file, args, { env: { ...process.env, ...env }, stdio: ['pipe', 'pipe', 'pipe'] })
-    this.#exited = new Promise<void>((resolve) => {
-      this.#child.once('error', (error) => { this.#over(error.message, resolve) })
-      this.#child.once('exit', (code, signal) => { this.#over(`the client ended with ${code ?? signal}`, resolve) })
+    this.ended = new Promise((resolve) => {
+      this.#child.once('error', (error) => { resolve(error.message) })
+      // Not `exit`: its last words may come after that.
+      this.#child.once('close', (code, signal) => { resolve(`the client ended with ${code ?? signal}`) })
     })
     // It may have ended already: who writes to it then learns that from `exit`.
     this.#child.stdin.on('error', () => {})
@@ -34,10 +35,8 @@ export class ClientProcess {
     createInterface({ input: this.#child.stderr }).on('line', (line) => { this.#say(line) })
   }
 
-  /** Why it ended and what it said last, for a report; empty: nothing. */
-  get lastWords (): string {
-    return [...(this.#exit === undefined ? [] : [this.#exit]), ...this.#words].join('\n')
-  }
+  /** What it said last beside events; empty: nothing. */
+  get lastWords (): string { return this.#words.join('\n') }
 
   /** Has it send a message; its `sent` or `failed` names the ref that is returned. */
   send (to: string, content: string): string {
@@ -61,11 +60,12 @@ export class ClientProcess {
 
   /** Resolves when it is gone: at the end of its stdin, or else by force. */
   async end (): Promise<void> {
+    this.events.end()
     this.#child.stdin.end()
-    await Promise.race([this.#exited, pause(END_TIMEOUT_MS)])
-    if (this.#exit !== undefined) return
+    await Promise.race([this.ended, pause(END_TIMEOUT_MS)])
+    if (this.#child.pid === undefined || this.#child.exitCode !== null || this.#child.signalCode !== null) return
     this.#child.kill('SIGKILL')
-    if (this.#child.pid !== undefined) await once(this.#child, 'exit')
+    await once(this.#child, 'exit')
   }
 
   #write (command: object): void {
@@ -87,11 +87,6 @@ export class ClientProcess {
 
   #say (line: string): void {
     if (this.#words.push(line) > LAST_WORDS) this.#words.shift()
-  }
-
-  #over (how: string, resolve: () => void): void {
-    this.#exit ??= how
-    resolve()
   }
 }
 

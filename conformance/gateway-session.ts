@@ -114,6 +114,11 @@ export class GatewaySession {
     return performance.now()
   }
 
+  /** Nobody waits for it any more. */
+  end (): void {
+    for (const journal of [this.frames, this.closes, this.pongs]) journal.end()
+  }
+
   #take (data: Buffer, isBinary: boolean): void {
     const { maxMessageBytes, onFault, now } = this.#options
     if (data.length > maxMessageBytes) {

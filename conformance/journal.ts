@@ -2,12 +2,19 @@
 export class Journal<T> {
   readonly #entries: T[] = []
   readonly #waiting = new Set<() => void>()
+  #isOver = false
 
   get all (): readonly T[] { return this.#entries }
   get length (): number { return this.#entries.length }
 
   add (entry: T): void {
     this.#entries.push(entry)
+    for (const look of this.#waiting) look()
+  }
+
+  /** Nothing more will come: who waits is rejected. */
+  end (): void {
+    this.#isOver = true
     for (const look of this.#waiting) look()
   }
 
@@ -27,7 +34,7 @@ export class Journal<T> {
     let timer: NodeJS.Timeout | undefined
     let seen = from
     let look = (): void => {}
-    const found = new Promise<T | undefined>((resolve) => {
+    const found = new Promise<T | undefined>((resolve, reject) => {
       timer = setTimeout(() => { resolve(undefined) }, timeoutMs)
       look = () => {
         while (seen < this.#entries.length) {
@@ -37,6 +44,7 @@ export class Journal<T> {
             return
           }
         }
+        if (this.#isOver) reject(new Error('nothing more will come'))
       }
     })
     this.#waiting.add(look)

@@ -52,11 +52,13 @@ async function play (situation: Situation, command: RunOptions['command'], failu
   await gateway.listen()
   prepare?.(gateway)
   const client = new ClientProcess(command, gateway.env)
+  // It has nothing to do any more when its input ends, and that is not before the end of the situation.
+  const died = client.ended.then((how) => { throw new Error(how) })
   try {
-    await situation.play({ gateway, client, judge })
+    await Promise.race([situation.play({ gateway, client, judge }), died])
   } catch (error) {
-    const words = client.lastWords
-    for (const id of ids) if (!judged.has(id)) judge(id, false, `${error instanceof Error ? error.message : String(error)}${words === '' ? '' : `; the client: ${words}`}`)
+    const [what, words] = [error instanceof Error ? error.message : String(error), client.lastWords]
+    for (const id of ids) if (!judged.has(id)) judge(id, false, `${what}${words === '' ? '' : `; it said: ${words}`}`)
   } finally {
     await client.end()
     await gateway.close()

@@ -79,6 +79,9 @@ export class TestGateway {
   }
 
   async close (): Promise<void> {
+    for (const session of this.sessions.all) session.end()
+    this.attempts.end()
+    this.sessions.end()
     for (const socket of this.#sockets.clients) socket.terminate()
     this.#server.closeAllConnections()
     this.#server.close()

@@ -152,9 +152,11 @@ class ImClient:
                 self._answers.pop(msg_id, None)
 
     async def _greet(self, ws):
+        self._ws = ws
+        if self._is_closed:
+            await ws.close(1000)
         self._welcome = json.loads(await asyncio.wait_for(ws.recv(), WELCOME_TIMEOUT_S))
         self._heard = time.monotonic()
-        self._ws = ws
         self._renew_within(self._welcome)
         self._open.set()
 

@@ -27,7 +27,7 @@ The environment says where the gateway is:
 | \`IM_URL\` | \`ws://127.0.0.1:PORT/ws\` |
 | \`IM_TOKEN_URL\` | each GET answers a fresh token, the body is the token: for user \`ann\`, device \`phone\` |
 
-It connects at once and stays connected. On its standard input it reads commands, one JSON object a line, and ends when the input ends:
+It connects at once and stays connected. On its standard input it reads commands, one JSON object a line, and ends when the input ends, not before:
 
 | command | |
 |---|---|

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import t from 'tap'
+import type * as Client from '../../client/src/index.ts'
 import { bundleClient } from '../../scripts/lib/client-bundle.ts'
 
 const MAX_BYTES = 5_000
@@ -14,7 +15,7 @@ t.test(`the client is one module of less than ${MAX_BYTES} bytes gzipped, withou
   t.comment(`${length} bytes gzipped`)
   t.notMatch(code, /\bimport\b/)
   t.ok(inputs.every((path) => path.startsWith('client/src/') || path.startsWith('src/protocol/')), inputs.join(' '))
-  const { ImClient, SendError } = await import(`data:text/javascript,${encodeURIComponent(code)}`) as typeof import('../../client/src/index.ts')
+  const { ImClient, SendError } = await import(`data:text/javascript,${encodeURIComponent(code)}`) as typeof Client
   const error = await new ImClient({ url: 'ws://127.0.0.1:1/ws', token: () => 'a', maxWaiting: 0 }).send('bob', 'hi').catch((error: unknown) => error)
   t.ok(error instanceof SendError && error.name === 'SendError' && error.code === 'OVERLOADED', 'what was made small still works')
 })

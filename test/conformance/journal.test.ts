@@ -14,5 +14,10 @@ t.test('what has come is found at once, what is to come when it comes, and the w
   t.equal(await third, 3)
   t.equal(await none, undefined)
   await t.rejects(journal.next('a five', (n) => n === 5, { timeoutMs: 1 }), { message: 'no a five within 1 ms' })
+  const [next, other] = [journal.next('a five', (n) => n === 5), journal.none((n) => n === 5, 60_000)]
+  journal.end()
+  await t.rejects(next, { message: 'nothing more will come' })
+  await t.rejects(other, { message: 'nothing more will come' })
+  t.equal(await journal.next('any'), 1, 'what came is there still')
   t.strictSame(journal.all, [1, 2, 3])
 })
