@@ -40,7 +40,7 @@ t.test('the built package has types that compile and a module that runs; its REA
   mkdirSync(join(folder, 'node_modules'))
   symlinkSync(join(ROOT, 'client'), join(folder, 'node_modules/im-gateway-client'))
   symlinkSync(join(ROOT, 'node_modules/ws'), join(folder, 'node_modules/ws'))
-  const compile = (file: string) => run(process.execPath, [join(ROOT, 'node_modules/typescript/bin/tsc'), '--noEmit', '--strict', '--module', 'nodenext', '--target', 'es2022', '--types', '', '--ignoreConfig', file], { cwd: folder })
+  const compile = (file: string) => run(process.execPath, [join(ROOT, 'node_modules/typescript/bin/tsc'), '--noEmit', '--strict', '--module', 'nodenext', '--target', 'es2022', '--ignoreConfig', file], { cwd: folder })
   await compile('uses.ts')
   t.match(await compile('wrong.ts').catch((error: unknown) => error), { stdout: /wrong\.ts\(2,.*number/ })
 
