@@ -14,6 +14,8 @@ COPY scripts scripts
 COPY src src
 COPY plugins plugins
 COPY routes routes
+COPY bin bin
+COPY conformance conformance
 RUN npm run build && npm prune --omit=dev --ignore-scripts --workspaces=false
 
 FROM node:24.21.0-bookworm-slim

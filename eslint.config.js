@@ -17,7 +17,7 @@ const AMBIENT_PROPERTIES_IN_CORE = [
 ]
 
 export default tseslint.config(
-  { ignores: ['dist/**', 'node_modules/**', 'src/generated/**', '.tap/**', '.cache/**', 'coverage/**'] },
+  { ignores: ['dist/**', 'client/dist/**', 'node_modules/**', 'src/generated/**', '.tap/**', '.cache/**', 'coverage/**'] },
   { linterOptions: { noInlineConfig: true } },
   ...neostandard({ ts: true, semi: false }),
   { rules: { 'no-void': ['error', { allowAsStatement: true }] } },
@@ -50,6 +50,7 @@ export default tseslint.config(
       'no-console': 'error'
     }
   },
+  { files: ['bin/**/*.ts', 'conformance/**/*.ts'], rules: { 'max-lines': ['error', 200], 'no-console': 'error' } },
   {
     files: ['client/**/*.ts'],
     rules: {

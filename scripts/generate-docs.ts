@@ -9,6 +9,7 @@ import { metricsPage } from './docs/metrics-page.ts'
 import { openapiPage } from './docs/openapi.ts'
 import { protocolPage } from './docs/protocol-page.ts'
 import { capacityPage } from './lib/capacity-page.ts'
+import { conformancePage } from './lib/conformance-page.ts'
 import { dashboard } from './lib/dashboard.ts'
 import { degradedPage } from './lib/degraded-page.ts'
 
@@ -21,6 +22,7 @@ const PAGES = {
   'docs/capacity.md': capacityPage(read('charts/im-gateway/values.yaml')),
   'docs/codes.md': codesPage(),
   'docs/configuration.md': referencePage(),
+  'docs/conformance.md': conformancePage(),
   'docs/degraded.md': degradedPage(),
   'docs/grpc.md': grpcPage(),
   'docs/metrics.md': metricsPage(),

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Puts the command line tools that tests use into .cache/bin: built by `go install`, out of a Debian package, or by pip.
 #
-#   scripts/tools.sh [helm|grpcurl|prometheus|kubernetes-validate]...     default: all; prints the folder on stdout
+#   scripts/tools.sh [helm|grpcurl|python|prometheus|kubernetes-validate]...     default: all; prints the folder on stdout
 #
-# A tool that is there in the pinned version is left alone. Go compares what it fetches with its checksum database, apt with
+# `python` is a Python with what examples/python needs. A tool that is there in the pinned version is left alone. Go compares what it fetches with its checksum database, apt with
 # the signed index. Where Go or Python is missing it comes from the package manager, on Debian and its relatives; elsewhere
 # the script says what to install.
 set -euo pipefail
@@ -33,6 +33,19 @@ find_go() {
   if command -v go >/dev/null; then return 0; fi
   if [ -x /usr/local/go/bin/go ]; then export PATH=$PATH:/usr/local/go/bin; return 0; fi
   packages golang-go
+}
+
+python() { # in a virtual environment: the system's Python stays as it is
+  local stamp=$BIN/.python wanted
+  wanted=$(cat examples/python/requirements.txt)
+  if [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ] && "$BIN/python" -c 'import websockets' 2>/dev/null; then return 0; fi
+  python3 -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || packages python3 python3-venv
+  say "pip install $wanted"
+  python3 -m venv --clear "$BIN/../python" >&2
+  "$BIN/../python/bin/pip" install -q --disable-pip-version-check -r examples/python/requirements.txt >&2
+  printf '#!/bin/sh\nexec "%s" "$@"\n' "$(cd "$BIN/../python/bin" && pwd)/python3" >"$BIN/python"
+  chmod +x "$BIN/python"
+  printf '%s\n' "$wanted" >"$stamp"
 }
 
 build() { # NAME MODULE@VERSION
@@ -77,11 +90,12 @@ install() { # PROGRAM PACKAGE==VERSION...: all that it needs, into a virtual env
 mkdir -p "$BIN"
 exec 9>"$BIN/.lock"
 if command -v flock >/dev/null; then flock -w 900 9 || die 'another run is building'; fi
-[ $# -gt 0 ] || set -- helm grpcurl prometheus kubernetes-validate
+[ $# -gt 0 ] || set -- helm grpcurl python prometheus kubernetes-validate
 for tool in "$@"; do
   case $tool in
     helm) build helm "$HELM_MODULE" ;;
     grpcurl) build grpcurl "$GRPCURL_MODULE" ;;
+    python) python ;;
     prometheus) unpack "$PROMETHEUS_PACKAGE" prometheus promtool ;;
     kubernetes-validate) install kubernetes-validate "${KUBERNETES_VALIDATE[@]}" ;;
     *) die "unknown tool: $tool" ;;

@@ -15,12 +15,12 @@ import { CLOSE } from '../src/protocol/close-codes.ts'
 const root = join(import.meta.dirname, '..')
 const read = (path: string): string => readFileSync(join(root, path), 'utf8')
 const docs = readdirSync(join(root, 'docs')).filter((name) => name.endsWith('.md')).map((name) => `docs/${name}`)
-const pages = ['README.md', 'CONTRIBUTING.md', 'SECURITY.md', 'CHANGELOG.md', 'bench/README.md', ...docs]
+const pages = ['README.md', 'CONTRIBUTING.md', 'SECURITY.md', 'CHANGELOG.md', 'bench/README.md', 'client/README.md', 'examples/python/README.md', ...docs]
   .map((page) => ({ page, text: read(page) }))
 const { scripts } = JSON.parse(read('package.json')) as { readonly scripts: Readonly<Record<string, string>> }
 
 /** In capitals, but not the environment of a node: shell variables of examples, what the tests and the demo read, placeholders. */
-const OTHER_NAMES = new Set(['ALICE', 'BEARER', 'MYSQL_URL', 'FC_SEED', 'NAME_FILE', 'CAPITALS'])
+const OTHER_NAMES = new Set(['ALICE', 'BEARER', 'MYSQL_URL', 'FC_SEED', 'NAME_FILE', 'IM_URL', 'IM_TOKEN_URL', 'CLIENT_ENDED', 'NO_TOKEN', 'CANNOT_CONNECT', 'CAPITALS'])
 /** Statuses, and the values of proto/: with their prefix, and of outcomes as metrics have them, without. */
 const GRPC_NAMES = [status, AuthErrorCode, Outcome, DeliveryStatus, IMErrorCode, MessageType, UserErrorCode].flatMap((names) => Object.keys(names)).flatMap((name) => [name, name.replace(/^OUTCOME_/, '')])
 
@@ -35,8 +35,9 @@ t.test('every link of the pages leads to a file', async (t) => {
 })
 
 t.test('every path that the pages name exists', async (t) => {
-  for (const [page, path] of all(/(?<![\w/-])(?:\.\/)?((?:client|src|plugins|routes|proto|test|charts|scripts|deploy|docs|demo|bench|rehearse)\/[\w./-]*\w)/g)) {
-    t.ok(existsSync(join(root, path)) || existsSync(join(root, `${path}.ts`)), `${page}: ${path}`)
+  const isBuilt = (path: string): boolean => path.startsWith('client/dist')
+  for (const [page, path] of all(/(?<![\w/-])(?:\.\/)?((?:bin|client|conformance|examples|src|plugins|routes|proto|test|charts|scripts|deploy|docs|demo|bench|rehearse)\/[\w./-]*\w)/g)) {
+    t.ok(isBuilt(path) || existsSync(join(root, path)) || existsSync(join(root, `${path}.ts`)), `${page}: ${path}`)
   }
 })
 

@@ -2,78 +2,47 @@
  * A client that stays connected: it comes back as the table of close codes asks, with a fresh token, sends again what was
  * not accepted, acknowledges what asks for it, and shows each message once and in order.
  */
-import { realClock, type ClientClock } from './clock.ts'
-import { membershipOf, messageOf, receiptOf, type Frame, type MembershipChange, type Message, type ReadReceipt } from './frames.ts'
-import { Inbox, type Gap, type History } from './inbox.ts'
-import { Outgoing, SendError, type Accepted, type SendOptions } from './outgoing.ts'
-import { Reconnect } from './reconnect.ts'
-import { Seen } from './seen.ts'
-import { Session } from './session.ts'
+import { ask, realClock, type ClientClock } from './clock.ts'
+import { ConnectionError, SendError } from './errors.ts'
+import type { Frame } from './frames.ts'
+import { DEFAULTS, type ClientState, type End, type ImClientOptions } from './options.ts'
+import { Outgoing, type Accepted, type SendOptions } from './outgoing.ts'
+import { Receiver } from './receiver.ts'
+import { isDelayOrdered, Reconnect } from './reconnect.ts'
+import { Session, TOKEN_TIMEOUT_MS } from './session.ts'
 import type { SocketConstructor } from './socket.ts'
-
-/** `open`: welcomed. `waiting`: until the next attempt. `ended`: for good. */
-export type ClientState = 'idle' | 'connecting' | 'open' | 'waiting' | 'ended'
-/** Why the client does not come back: the close code, or 1000 where it was asked to close. */
-export interface End { readonly code: number }
-
-export interface ImClientOptions {
-  /** `wss://host/ws`; a function is asked at each attempt. */
-  readonly url: string | (() => string)
-  /** A token that is good now; asked at each attempt and for each renewal. */
-  readonly token: () => string | Promise<string>
-  /** Only where the token names no device. */
-  readonly deviceId?: string
-  /** Default: the global one. */
-  readonly WebSocket?: SocketConstructor
-  /** Without it missing messages are told by `onGap` alone. */
-  readonly history?: History
-  readonly onMessage?: (message: Message, conversation: string) => void
-  readonly onReceipt?: (receipt: ReadReceipt) => void
-  readonly onMembership?: (change: MembershipChange) => void
-  readonly onGap?: (gap: Gap) => void
-  readonly onState?: (state: ClientState) => void
-  /** It will not come back by itself. */
-  readonly onEnd?: (end: End) => void
-  /** For a message with all its repeats, in milliseconds; default 60,000. */
-  readonly sendTimeoutMs?: number
-  /** Messages that may wait for their acceptance; default 1,000. */
-  readonly maxWaiting?: number
-  readonly clock?: ClientClock
-  /** 0 up to 1. */
-  readonly random?: () => number
-}
-
-const MAX_SEEN = 10_000
-const SEND_TIMEOUT_MS = 60_000
-const MAX_WAITING = 1_000
+import { tell } from './tell.ts'
 
 export class ImClient {
-  readonly #options: ImClientOptions
+  readonly #options: ImClientOptions & typeof DEFAULTS
   readonly #clock: ClientClock
   readonly #reconnect: Reconnect
-  readonly #inbox: Inbox
+  readonly #receiver: Receiver
   readonly #outgoing: Outgoing
-  readonly #receipts = new Seen(MAX_SEEN)
   readonly #idPrefix: string
   #lastId = 0
   #state: ClientState = 'idle'
   #session: Session | undefined
   #userId = ''
   #sessions = 0
-  /** Of the next attempt. */
+  /** Rises with each attempt, and where one is given up: a token that comes late is nobody's. */
+  #attempt = 0
+  /** Of the next attempt, or of the stay in the background. */
   #timer: unknown
+  #isHidden = false
+  /** Monotonic milliseconds; the gateway forbade to come back before. */
+  #notBeforeMs = 0
 
   constructor (options: ImClientOptions) {
-    const { clock = realClock, random = Math.random, history, sendTimeoutMs = SEND_TIMEOUT_MS, maxWaiting = MAX_WAITING } = options
-    this.#options = options
+    const { clock = realClock, random = Math.random } = options
+    this.#options = { ...DEFAULTS, ...options }
     this.#clock = clock
     this.#reconnect = new Reconnect(random)
-    this.#inbox = new Inbox({
-      history, clock, maxSeen: MAX_SEEN, deliver: (message, conversation) => options.onMessage?.(message, conversation), onGap: (gap) => options.onGap?.(gap)
-    })
+    const { sendTimeoutMs, answerTimeoutMs, maxWaiting } = this.#options
     this.#outgoing = new Outgoing({
-      clock, random, maxWaiting, timeoutMs: sendTimeoutMs, onAccepted: (recipient, { sequenceNumber }) => { this.#inbox.accepted(recipient, sequenceNumber) }
+      clock, random, maxWaiting, answerTimeoutMs, timeoutMs: sendTimeoutMs, onAccepted: (recipient, { sequenceNumber }) => { this.#receiver.inbox.accepted(recipient, sequenceNumber) }
     })
+    this.#receiver = new Receiver(this.#options, clock, (conversation) => this.#outgoing.has(conversation))
     this.#idPrefix = `${clock.unixMs().toString(36)}-${Math.floor(random() * 2 ** 32).toString(36)}`
   }
 
@@ -94,99 +63,131 @@ export class ImClient {
    */
   send (recipient: string, content: string, options: SendOptions = {}): Promise<Accepted> {
     const { msgId = `${this.#idPrefix}-${(++this.#lastId).toString(36)}` } = options
-    if (this.#state === 'ended') return Promise.reject(new SendError('SERVER_SHUTDOWN', msgId, 'the client has ended'))
-    this.#inbox.own(msgId)
+    if (this.#state === 'ended') return Promise.reject(new SendError('CLIENT_ENDED', msgId))
+    this.#receiver.inbox.own(msgId)
     return this.#outgoing.send(msgId, recipient, content, options)
+  }
+
+  /** Nobody looks: it leaves after `backgroundMs`, or when the connection is lost. What is sent waits for `foreground`. */
+  background (): void {
+    if (this.#isHidden || this.#state === 'idle' || this.#state === 'ended') return
+    this.#isHidden = true
+    if (this.#state === 'waiting') this.#pause()
+    else this.#timer = this.#clock.setTimer(() => { this.#pause() }, this.#options.backgroundMs)
+  }
+
+  /** Somebody looks, or the network is back: connects at once unless the gateway forbade it, and leaves a connection that is dead. */
+  foreground (): void {
+    if (this.#state === 'idle' || this.#state === 'ended') return
+    this.#isHidden = false
+    this.#clock.clearTimer(this.#timer as never)
+    if (this.#state === 'open') this.#session?.probe()
+    if (this.#state !== 'waiting' && this.#state !== 'paused') return
+    const delayMs = this.#notBeforeMs - this.#clock.monotonicMs()
+    if (delayMs > 0) this.#later(delayMs)
+    else this.#connect()
   }
 
   /** Ends it for good; what was not accepted is rejected. */
   close (): void {
-    this.#end(1000)
+    this.#end({ code: 1000 })
   }
 
   #connect (): void {
+    const attempt = ++this.#attempt
     this.#enter('connecting')
-    // A token that cannot be had is like a gateway that cannot be reached.
-    Promise.resolve().then(() => this.#options.token()).then((token) => {
-      if (this.#state === 'connecting') this.#open(token)
-    }, () => {
-      if (this.#state === 'connecting') this.#later(this.#reconnect.afterFailure())
+    ask(this.#clock, this.#options.token, TOKEN_TIMEOUT_MS).then((token) => {
+      if (attempt === this.#attempt) this.#open(token)
+    }, (cause: unknown) => {
+      if (attempt !== this.#attempt) return
+      // A token that cannot be had is like a gateway that cannot be reached.
+      tell(this.#options.onError, new ConnectionError('NO_TOKEN', 'the token provider failed', cause))
+      if (attempt === this.#attempt) this.#later(this.#reconnect.afterFailure())
     })
   }
 
   #open (token: string): void {
     const { url, deviceId, token: renew, WebSocket = globalThis.WebSocket as unknown as SocketConstructor } = this.#options
-    const address = new URL(typeof url === 'string' ? url : url())
-    if (deviceId !== undefined) address.searchParams.set('device_id', deviceId)
-    this.#session = new Session({
-      url: address,
-      token,
-      WebSocket,
-      renew,
-      clock: this.#clock,
-      onWelcome: (welcome) => { this.#welcome(welcome) },
-      onFrame: (frame) => { this.#take(frame) },
-      onEnd: (code, wasWelcomed, reconnectAfterMs) => { this.#lost(code, wasWelcomed, reconnectAfterMs) }
-    })
+    try {
+      const address = new URL(typeof url === 'string' ? url : url())
+      if (deviceId !== undefined) address.searchParams.set('device_id', deviceId)
+      this.#session = new Session({
+        url: address,
+        token,
+        WebSocket,
+        renew,
+        clock: this.#clock,
+        onWelcome: (welcome) => { this.#welcome(welcome) },
+        onFrame: (frame) => { this.#take(frame) },
+        onEnd: (code, livedMs, reconnectAfterMs) => { this.#lost(code, livedMs, reconnectAfterMs) }
+      })
+    } catch (cause) {
+      // The next attempt would end as this one.
+      const error = cause instanceof ConnectionError ? cause : new ConnectionError('CANNOT_CONNECT', 'there is no WebSocket, or it does not take the address', cause)
+      tell(this.#options.onError, error)
+      this.#end({ code: 1006, error })
+    }
   }
 
   #welcome (welcome: Frame): void {
     this.#userId = String(welcome['user_id'])
-    this.#reconnect.succeeded()
     this.#enter('open')
-    if (++this.#sessions > 1) this.#inbox.sync()
+    if (++this.#sessions > 1) this.#receiver.inbox.sync()
     this.#outgoing.open((text) => { this.#session?.write(text) }, Number(welcome['max_message_bytes']))
   }
 
   #take (frame: Frame): void {
-    switch (frame.type) {
-      case 'message': this.#message(frame); break
-      case 'ack':
-      case 'error': this.#outgoing.answered(frame); break
-      case 'read_receipt': {
-        const receipt = receiptOf(frame)
-        if (this.#receipts.add(`${receipt.msgId} ${receipt.readerId}`)) this.#options.onReceipt?.(receipt)
-        break
-      }
-      case 'membership_change': this.#options.onMembership?.(membershipOf(frame)); break
-      // A heartbeat is a sign of life and nothing more; types of a later protocol are passed over.
-      default: break
+    if (frame.type === 'ack' || (frame.type === 'error' && frame['msg_id'] !== undefined)) this.#outgoing.answered(frame)
+    else if (frame.type === 'error') tell(this.#options.onError, new ConnectionError(String(frame['error_code']), String(frame['error_message'])))
+    else this.#receiver.take(frame, this.#userId, (text) => { this.#session?.write(text) })
+  }
+
+  #lost (code: number, livedMs: number | undefined, reconnectAfterMs: number | undefined): void {
+    this.#drop()
+    const delayMs = livedMs === undefined ? this.#reconnect.afterFailure() : this.#reconnect.afterClose(code, reconnectAfterMs, livedMs)
+    if (delayMs === undefined) {
+      this.#end({ code })
+      return
     }
-  }
-
-  #message (frame: Frame): void {
-    const message = messageOf(frame)
-    if (frame['ack_required'] === true) this.#session?.write(JSON.stringify({ type: 'ack', msg_id: message.msgId }))
-    // Of a private conversation each side knows the other's name.
-    this.#inbox.receive(message, message.recipient === this.#userId ? message.sender : message.recipient)
-  }
-
-  #lost (code: number, wasWelcomed: boolean, reconnectAfterMs: number | undefined): void {
-    this.#session = undefined
-    this.#outgoing.closed()
-    const delayMs = wasWelcomed ? this.#reconnect.afterClose(code, reconnectAfterMs) : this.#reconnect.afterFailure()
-    if (delayMs === undefined) this.#end(code)
-    else this.#later(delayMs)
+    this.#notBeforeMs = livedMs !== undefined && isDelayOrdered(code) ? this.#clock.monotonicMs() + delayMs : 0
+    this.#later(delayMs)
   }
 
   #later (delayMs: number): void {
-    this.#enter('waiting')
+    if (this.#isHidden) {
+      this.#pause()
+      return
+    }
     this.#timer = this.#clock.setTimer(() => { this.#connect() }, delayMs)
+    this.#enter('waiting')
   }
 
-  #end (code: number): void {
+  #pause (): void {
+    this.#drop()
+    this.#enter('paused')
+  }
+
+  #end (end: End): void {
     if (this.#state === 'ended') return
+    this.#drop()
+    this.#enter('ended')
+    this.#outgoing.abandon()
+    this.#receiver.inbox.close()
+    tell(this.#options.onEnd, end)
+  }
+
+  /** No attempt and no session is under way any more. */
+  #drop (): void {
+    this.#attempt++
     this.#clock.clearTimer(this.#timer as never)
     this.#session?.close()
     this.#session = undefined
-    this.#enter('ended')
-    this.#outgoing.abandon()
-    this.#options.onEnd?.({ code })
+    this.#outgoing.closed()
   }
 
   #enter (state: ClientState): void {
     if (this.#state === state) return
     this.#state = state
-    this.#options.onState?.(state)
+    tell(this.#options.onState, state)
   }
 }

@@ -1,8 +1,8 @@
 /**
  * Messages as the application wants them: each once, and of one conversation in the order of its numbers. What is missing
- * between two numbers is fetched from the history before the later one is shown.
+ * between two numbers is waited for or fetched from the history before the later one is shown.
  */
-import type { ClientClock } from './clock.ts'
+import { ask, type ClientClock } from './clock.ts'
 import type { Message } from './frames.ts'
 import { Seen } from './seen.ts'
 
@@ -16,15 +16,22 @@ export interface InboxOptions {
   readonly history: History | undefined
   readonly deliver: (message: Message, conversation: string) => void
   readonly onGap: (gap: Gap) => void
+  /** Whether a number of the conversation may come with an ack of our own. */
+  readonly isSending: (conversation: string) => boolean
   readonly clock: ClientClock
   /** Message ids that are remembered. */
   readonly maxSeen: number
+  /** How long a later number is held back for an earlier one that may still come by itself. */
+  readonly reorderMs: number
 }
 
-interface Conversation { last: number | undefined, held: Message[], isFetching: boolean, wantsSync: boolean }
+/** `message` is undefined where the number is taken by what is not shown. */
+interface Held { readonly sequenceNumber: number, readonly message: Message | undefined }
+interface Conversation { readonly name: string, last: number | undefined, held: Held[], timer: unknown, isFetching: boolean, wantsSync: boolean }
 
 const HISTORY_ATTEMPTS = 4
 const HISTORY_PAUSE_MS = 500
+const HISTORY_TIMEOUT_MS = 10_000
 /** Pages of one fetch; a conversation that grows faster than it is read ends somewhere. */
 const MAX_PAGES = 1_000
 
@@ -45,69 +52,93 @@ export class Inbox {
 
   /** The number that a message of this client got. */
   accepted (name: string, sequenceNumber: number): void {
-    this.#advance(name, this.#of(name), sequenceNumber)
+    this.#place(this.#of(name), { sequenceNumber, message: undefined })
   }
 
   receive (message: Message, name: string): void {
-    const conversation = this.#of(name)
     const { sequenceNumber } = message
-    if (!this.#seen.add(message.msgId)) {
-      this.#advance(name, conversation, sequenceNumber)
-      return
-    }
-    const { last } = conversation
-    if (conversation.isFetching && sequenceNumber > 0) conversation.held.push(message)
-    else if (sequenceNumber === 0 || last === undefined || sequenceNumber <= last + 1) {
-      this.#options.deliver(message, name)
-      if (sequenceNumber > 0) conversation.last = Math.max(last ?? 0, sequenceNumber)
-    } else {
-      conversation.held.push(message)
-      void this.#fetch(name, conversation)
-    }
+    this.#place(this.#of(name), { sequenceNumber, message: this.#seen.add(message.msgId) ? message : undefined })
   }
 
   /** After a new session: what came to the known conversations meanwhile. */
   sync (): void {
-    for (const [name, conversation] of this.#conversations) {
+    for (const conversation of this.#conversations.values()) {
       if (conversation.last === undefined || this.#options.history === undefined) continue
       conversation.wantsSync = true
-      if (!conversation.isFetching) void this.#fetch(name, conversation)
+      if (!conversation.isFetching) void this.#fetch(conversation)
+    }
+  }
+
+  /** What is held is shown, and nothing more is waited for. */
+  close (): void {
+    for (const conversation of this.#conversations.values()) {
+      this.#options.clock.clearTimer(conversation.timer as never)
+      if (!conversation.isFetching) this.#release(conversation, false)
     }
   }
 
   #of (name: string): Conversation {
     let conversation = this.#conversations.get(name)
-    if (conversation === undefined) this.#conversations.set(name, conversation = { last: undefined, held: [], isFetching: false, wantsSync: false })
+    if (conversation === undefined) this.#conversations.set(name, conversation = { name, last: undefined, held: [], timer: undefined, isFetching: false, wantsSync: false })
     return conversation
   }
 
-  /** Something that is not shown has this number. */
-  #advance (name: string, conversation: Conversation, sequenceNumber: number): void {
-    const { last } = conversation
-    if (conversation.isFetching || sequenceNumber === 0) return
-    if (last === undefined || sequenceNumber === last + 1) conversation.last = sequenceNumber
-    else if (sequenceNumber > last + 1) void this.#fetch(name, conversation)
+  #place (conversation: Conversation, held: Held): void {
+    const { last, isFetching } = conversation
+    const { sequenceNumber } = held
+    if (sequenceNumber === 0 || (!isFetching && sequenceNumber <= (last ?? Infinity))) {
+      this.#show(conversation, held)
+      return
+    }
+    conversation.held.push(held)
+    if (isFetching) return
+    this.#showReady(conversation)
+    if (conversation.held.length > 0) this.#expect(conversation)
   }
 
-  async #fetch (name: string, conversation: Conversation): Promise<void> {
+  #show (conversation: Conversation, { sequenceNumber, message }: Held): void {
+    if (sequenceNumber > 0) conversation.last = Math.max(conversation.last ?? 0, sequenceNumber)
+    if (message !== undefined) this.#options.deliver(message, conversation.name)
+  }
+
+  /** What has no gap before it any more. */
+  #showReady (conversation: Conversation): void {
+    const { held } = conversation
+    held.sort((a, b) => a.sequenceNumber - b.sequenceNumber)
+    while (held[0] !== undefined && held[0].sequenceNumber <= (conversation.last ?? 0) + 1) this.#show(conversation, held.shift() as Held)
+    if (held.length > 0) return
+    this.#options.clock.clearTimer(conversation.timer as never)
+    conversation.timer = undefined
+  }
+
+  /** The history is asked at once, unless an ack that is under way may bring what is missing. */
+  #expect (conversation: Conversation): void {
+    const { history, isSending, clock, reorderMs } = this.#options
+    if (history !== undefined && !isSending(conversation.name)) void this.#fetch(conversation)
+    else conversation.timer ??= clock.setTimer(() => { void this.#fetch(conversation) }, reorderMs)
+  }
+
+  async #fetch (conversation: Conversation): Promise<void> {
+    this.#options.clock.clearTimer(conversation.timer as never)
+    conversation.timer = undefined
     conversation.isFetching = true
     do {
       conversation.wantsSync = false
-      const isComplete = await this.#read(name, conversation)
-      this.#release(name, conversation, isComplete)
+      this.#release(conversation, await this.#read(conversation))
     } while (conversation.wantsSync)
     conversation.isFetching = false
   }
 
   /** False where the history did not answer, or there is none. */
-  async #read (name: string, conversation: Conversation): Promise<boolean> {
-    const { history, clock, deliver } = this.#options
+  async #read (conversation: Conversation): Promise<boolean> {
+    const { history, clock } = this.#options
     if (history === undefined) return false
     let failures = 0
     for (let page = 0; page < MAX_PAGES;) {
+      const before = conversation.last ?? 0
       let messages
       try {
-        messages = await history(name, conversation.last ?? 0)
+        messages = await ask(clock, () => history(conversation.name, before), HISTORY_TIMEOUT_MS)
       } catch {
         if (++failures === HISTORY_ATTEMPTS) return false
         await new Promise<void>((resolve) => { clock.setTimer(resolve, HISTORY_PAUSE_MS * failures) })
@@ -115,28 +146,26 @@ export class Inbox {
       }
       page++
       failures = 0
-      const before = conversation.last ?? 0
       for (const message of messages) {
-        if (message.sequenceNumber <= before) continue
-        conversation.last = Math.max(conversation.last ?? 0, message.sequenceNumber)
-        const held = conversation.held.findIndex(({ msgId }) => msgId === message.msgId)
-        if (held !== -1) conversation.held.splice(held, 1)
-        if (this.#seen.add(message.msgId) || held !== -1) deliver(message, name)
+        const { msgId, sequenceNumber } = message
+        if (sequenceNumber <= before) continue
+        const at = conversation.held.findIndex((held) => held.message?.msgId === msgId)
+        if (at !== -1) conversation.held.splice(at, 1)
+        this.#show(conversation, { sequenceNumber, message: this.#seen.add(msgId) || at !== -1 ? message : undefined })
       }
-      if (conversation.last === before || conversation.last === undefined) return true
+      if ((conversation.last ?? 0) === before) return true
     }
     return true
   }
 
   /** Shows what was held; numbers that the history does not have are a gap only where it did not answer. */
-  #release (name: string, conversation: Conversation, isComplete: boolean): void {
-    const held = conversation.held.sort((a, b) => a.sequenceNumber - b.sequenceNumber)
+  #release (conversation: Conversation, isComplete: boolean): void {
+    const { held, name } = conversation
     conversation.held = []
-    for (const message of held) {
-      const last = conversation.last ?? 0
-      if (!isComplete && message.sequenceNumber > last + 1) this.#options.onGap({ conversation: name, after: last, before: message.sequenceNumber })
-      this.#options.deliver(message, name)
-      conversation.last = Math.max(last, message.sequenceNumber)
+    for (const each of held.sort((a, b) => a.sequenceNumber - b.sequenceNumber)) {
+      const { last = 0 } = conversation
+      if (!isComplete && each.sequenceNumber > last + 1) this.#options.onGap({ conversation: name, after: last, before: each.sequenceNumber })
+      this.#show(conversation, each)
     }
   }
 }

@@ -3,6 +3,7 @@
  * gateway has accepted it or refused it for good. Across reconnects too: the IM Service takes an id once.
  */
 import type { ClientClock } from './clock.ts'
+import { SendError, SendTimeoutError } from './errors.ts'
 import type { Frame } from './frames.ts'
 
 export interface SendOptions {
@@ -13,35 +14,13 @@ export interface SendOptions {
 
 export interface Accepted { readonly msgId: string, readonly sequenceNumber: number, readonly timestamp: number }
 
-/** The message was refused for good; `code` is one of the error table. */
-export class SendError extends Error {
-  readonly code: string
-  readonly msgId: string
-
-  constructor (code: string, msgId: string, detail = code) {
-    super(detail)
-    this.name = 'SendError'
-    this.code = code
-    this.msgId = msgId
-  }
-}
-
-/** Not accepted in time. It may have been: the outcome is unknown. */
-export class SendTimeoutError extends Error {
-  readonly msgId: string
-
-  constructor (msgId: string, timeoutMs: number) {
-    super(`not accepted within ${timeoutMs} ms`)
-    this.name = 'SendTimeoutError'
-    this.msgId = msgId
-  }
-}
-
 export interface OutgoingOptions {
   readonly clock: ClientClock
   readonly random: () => number
   /** For a message with all its repeats. */
   readonly timeoutMs: number
+  /** For an answer of the gateway, before the message goes again in the same session. */
+  readonly answerTimeoutMs: number
   /** Messages that wait; more are refused with OVERLOADED. */
   readonly maxWaiting: number
   readonly onAccepted: (recipient: string, accepted: Accepted) => void
@@ -53,13 +32,18 @@ interface Sending {
   readonly text: string
   readonly resolve: (accepted: Accepted) => void
   readonly reject: (error: Error) => void
+  /** Of the time for all of it. */
   timer: unknown
+  /** Until it goes again. */
   retryTimer: unknown
+  refusals: number
 }
 
 /** Conversations with a message under way; half of what a gateway takes of one connection. */
 const MAX_IN_FLIGHT = 32
 const RETRY_MS = 1_000
+/** Doublings of the pause after errors in a row. */
+const MAX_DOUBLINGS = 3
 
 export class Outgoing {
   readonly #options: OutgoingOptions
@@ -78,6 +62,9 @@ export class Outgoing {
   /** Messages that are not answered yet. */
   get size (): number { return this.#byId.size }
 
+  /** Whether a message to the recipient is not answered yet. */
+  has (recipient: string): boolean { return this.#lines.has(recipient) }
+
   send (msgId: string, recipient: string, content: string, options: SendOptions): Promise<Accepted> {
     const { clock, timeoutMs, maxWaiting } = this.#options
     if (this.#byId.has(msgId)) return Promise.reject(new SendError('INVALID_MESSAGE', msgId, 'the id is under way'))
@@ -86,7 +73,7 @@ export class Outgoing {
     const text = JSON.stringify({ type: 'send_msg', msg_id: msgId, recipient, content, timestamp: clock.unixMs(), message_type: messageType, metadata })
     if (this.#isTooLong(text)) return Promise.reject(new SendError('CONTENT_TOO_LONG', msgId))
     return new Promise((resolve, reject) => {
-      const sending: Sending = { msgId, recipient, text, resolve, reject, timer: undefined, retryTimer: undefined }
+      const sending: Sending = { msgId, recipient, text, resolve, reject, timer: undefined, retryTimer: undefined, refusals: 0 }
       sending.timer = clock.setTimer(() => { this.#end(sending, () => { reject(new SendTimeoutError(msgId, timeoutMs)) }) }, timeoutMs)
       this.#byId.set(msgId, sending)
       const line = this.#lines.get(recipient)
@@ -111,13 +98,13 @@ export class Outgoing {
 
   /** Nothing will be sent any more. */
   abandon (): void {
-    for (const sending of [...this.#byId.values()]) this.#end(sending, () => { sending.reject(new SendError('SERVER_SHUTDOWN', sending.msgId, 'the client has ended')) })
+    for (const sending of [...this.#byId.values()]) this.#end(sending, () => { sending.reject(new SendError('CLIENT_ENDED', sending.msgId, 'the client has ended')) })
   }
 
-  /** Whether the frame answered a message of ours. */
-  answered (frame: Frame): boolean {
+  /** An `ack` or an `error` with an id; what answers nothing that waits is passed over. */
+  answered (frame: Frame): void {
     const sending = this.#byId.get(String(frame['msg_id']))
-    if (sending === undefined) return false
+    if (sending === undefined) return
     if (frame.type === 'ack') {
       const accepted = { msgId: sending.msgId, sequenceNumber: Number(frame['sequence_number']), timestamp: Number(frame['timestamp']) }
       this.#end(sending, () => {
@@ -126,17 +113,23 @@ export class Outgoing {
       })
     } else if (frame['retryable'] === true) this.#again(sending, frame['retry_after_ms'])
     else this.#end(sending, () => { sending.reject(new SendError(String(frame['error_code']), sending.msgId, String(frame['error_message']))) })
-    return true
   }
 
   #again (sending: Sending, retryAfterMs: unknown): void {
-    if (!this.#inFlight.has(sending) || sending.retryTimer !== undefined) return
-    const { clock, random } = this.#options
-    const delayMs = typeof retryAfterMs === 'number' ? retryAfterMs : RETRY_MS * (0.5 + 0.5 * random())
-    sending.retryTimer = clock.setTimer(() => {
-      sending.retryTimer = undefined
-      this.#write?.(sending.text)
-    }, delayMs)
+    if (!this.#inFlight.has(sending)) return
+    const delayMs = RETRY_MS * 2 ** Math.min(sending.refusals++, MAX_DOUBLINGS) * (0.5 + 0.5 * this.#options.random())
+    this.#writeIn(sending, typeof retryAfterMs === 'number' ? retryAfterMs : delayMs)
+  }
+
+  #writeIn (sending: Sending, delayMs: number): void {
+    this.#stopRetry(sending)
+    sending.retryTimer = this.#options.clock.setTimer(() => { this.#send(sending) }, delayMs)
+  }
+
+  /** A frame may be lost on a live connection: a gateway that is flooded drops what it has not read. */
+  #send (sending: Sending): void {
+    this.#writeIn(sending, this.#options.answerTimeoutMs)
+    this.#write?.(sending.text)
   }
 
   #pump (): void {
@@ -150,7 +143,7 @@ export class Outgoing {
         return
       }
       this.#inFlight.add(first)
-      this.#write(first.text)
+      this.#send(first)
     }
   }
 
@@ -172,7 +165,6 @@ export class Outgoing {
   }
 
   #stopRetry (sending: Sending): void {
-    if (sending.retryTimer !== undefined) this.#options.clock.clearTimer(sending.retryTimer as never)
-    sending.retryTimer = undefined
+    this.#options.clock.clearTimer(sending.retryTimer as never)
   }
 }

@@ -7,8 +7,15 @@ export const MAX_BACKOFF_MS = 30_000
 export const ABUSE_DELAY_MS = 30_000
 /** Spread of those who may come back at once. */
 export const SPREAD_MS = 1_000
+/** A session that was shorter counts as one more failure: whoever is let in and thrown out again backs off as well. */
+export const STEADY_MS = 10_000
 
 const WAYS = new Map<number, CloseRow['reconnect']>(Object.values(CLOSE).map(({ code, reconnect }) => [code, reconnect]))
+
+/** Whether the gateway said when to come back, and earlier is too early whatever happens here. */
+export function isDelayOrdered (code: number): boolean {
+  return WAYS.get(code) === 'after-delay'
+}
 
 /** Grows with each failure; full jitter, so that clients which were lost together do not come back together. */
 export class Reconnect {
@@ -19,9 +26,6 @@ export class Reconnect {
     this.#random = random
   }
 
-  /** A session was opened. */
-  succeeded (): void { this.#failures = 0 }
-
   /** Milliseconds until the next attempt after one that opened no session. */
   afterFailure (): number {
     const ceilingMs = Math.min(MAX_BACKOFF_MS, FIRST_BACKOFF_MS * 2 ** this.#failures)
@@ -29,14 +33,23 @@ export class Reconnect {
     return ceilingMs * this.#random()
   }
 
-  /** The same after a session was closed; undefined: never. `announcedMs`: the `reconnect_after_ms` of a `shutdown` frame. */
-  afterClose (code: number, announcedMs: number | undefined): number | undefined {
+  /**
+   * The same after a session of `livedMs` was closed; undefined: never. `announcedMs`: the `reconnect_after_ms` of a
+   * `shutdown` frame.
+   */
+  afterClose (code: number, announcedMs: number | undefined, livedMs: number): number | undefined {
+    if (livedMs >= STEADY_MS) this.#failures = 0
     switch (WAYS.get(code)) {
       case 'no': return undefined
+      case 'after-delay': return code === CLOSE.shutdown.code ? announcedMs ?? this.#soon() : ABUSE_DELAY_MS
       case 'yes':
-      case 'after-token': return SPREAD_MS * this.#random()
-      case 'after-delay': return code === CLOSE.shutdown.code ? announcedMs ?? SPREAD_MS * this.#random() : ABUSE_DELAY_MS
+      case 'after-token': return this.#failures === 0 ? this.#soon() : this.afterFailure()
       default: return this.afterFailure()
     }
+  }
+
+  #soon (): number {
+    this.#failures = 1
+    return SPREAD_MS * this.#random()
   }
 }

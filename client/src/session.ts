@@ -1,6 +1,7 @@
 /** One socket, from the request to its end: the wait for `welcome`, heartbeats, renewal of the token. */
 import { SUBPROTOCOL } from '../../src/protocol/subprotocol.ts'
-import type { ClientClock } from './clock.ts'
+import { ask, type ClientClock } from './clock.ts'
+import { ConnectionError } from './errors.ts'
 import { parseFrame, type Frame } from './frames.ts'
 import type { Socket, SocketConstructor } from './socket.ts'
 
@@ -13,29 +14,42 @@ export interface SessionOptions {
   readonly renew: () => string | Promise<string>
   readonly onWelcome: (welcome: Frame) => void
   readonly onFrame: (frame: Frame) => void
-  /** Told once. `code`: of the close, 1006 where there was none; `reconnectAfterMs`: where the gateway announced its end. */
-  readonly onEnd: (code: number, wasWelcomed: boolean, reconnectAfterMs: number | undefined) => void
+  /** Told once. `code`: of the close, 1006 where there was none; `livedMs`: since the welcome; `reconnectAfterMs`: where the gateway announced its end. */
+  readonly onEnd: (code: number, livedMs: number | undefined, reconnectAfterMs: number | undefined) => void
 }
 
+/** For a token to come, at the start or for a renewal. */
+export const TOKEN_TIMEOUT_MS = 10_000
 const WELCOME_TIMEOUT_MS = 10_000
-/** A token is renewed when so much of its life has gone. */
+/** For a sign of life after the application came to the foreground. */
+const PROBE_MS = 5_000
+/** A token is renewed when so much of its life has gone; where that fails, when so much of the rest has. */
 const RENEW_AT = 0.8
+/** A gateway takes few tokens in a row: `auth` frames are no closer than this. */
+const MIN_RENEW_MS = 1_000
+/** Longer timers fire at once. */
+const MAX_TIMER_MS = 2 ** 31 - 1
 const LOST = 1006
+/** What may stand in a subprotocol (RFC 7230 section 3.2.6). */
+const PROTOCOL = /^[\w!#$%&'*+.^`|~-]+$/
 
 export class Session {
   readonly #options: SessionOptions
   readonly #socket: Socket
-  #isWelcomed = false
+  #welcomedMs: number | undefined
   #isOver = false
   #heardMs = 0
   #reconnectAfterMs: number | undefined
   /** Of the welcome, then of the heartbeats. */
   #timer: unknown
   #renewal: unknown
+  #probe: unknown
 
+  /** Throws a ConnectionError where the token cannot be sent, and what the WebSocket throws where it does not take the address. */
   constructor (options: SessionOptions) {
     const { url, token, WebSocket, clock } = options
     this.#options = options
+    if (!PROTOCOL.test(token)) throw new ConnectionError('INVALID_TOKEN', 'the token has characters that no subprotocol may have')
     this.#socket = new WebSocket(url.href, [SUBPROTOCOL, `bearer.${token}`])
     this.#timer = clock.setTimer(() => { this.#end(LOST) }, WELCOME_TIMEOUT_MS)
     this.#socket.onmessage = ({ data }) => { this.#take(String(data)) }
@@ -49,6 +63,16 @@ export class Session {
     if (!this.#isOver) this.#socket.send(frame)
   }
 
+  /** Whether it still lives: timers may have stood still, so the heartbeats cannot tell. Without an answer it ends. */
+  probe (): void {
+    const { clock } = this.#options
+    if (this.#welcomedMs === undefined) return
+    const asked = clock.monotonicMs()
+    this.write('{"type":"heartbeat"}')
+    clock.clearTimer(this.#probe as never)
+    this.#probe = clock.setTimer(() => { if (this.#heardMs < asked) this.#end(LOST) }, PROBE_MS)
+  }
+
   /** Ends it without a word to `onEnd`. */
   close (): void {
     this.#stop()
@@ -60,17 +84,17 @@ export class Session {
     if (this.#isOver || frame === undefined) return
     this.#heardMs = this.#options.clock.monotonicMs()
     if (frame.type === 'welcome') this.#welcome(frame)
-    else if (frame.type === 'auth') this.#renewBefore(Number(frame['token_expires_at']))
+    else if (frame.type === 'auth') this.#renewWithin(lifeMs(frame))
     else if (frame.type === 'shutdown') this.#reconnectAfterMs = Number(frame['reconnect_after_ms'])
     else this.#options.onFrame(frame)
   }
 
   #welcome (frame: Frame): void {
     const { clock, onWelcome } = this.#options
-    this.#isWelcomed = true
+    this.#welcomedMs = this.#heardMs
     clock.clearTimer(this.#timer as never)
     this.#beat(Number(frame['heartbeat_interval_ms']), Number(frame['heartbeat_timeout_ms']))
-    this.#renewBefore(Number(frame['token_expires_at']))
+    this.#renewWithin(lifeMs(frame))
     onWelcome(frame)
   }
 
@@ -87,26 +111,35 @@ export class Session {
     }, intervalMs)
   }
 
-  #renewBefore (expiresAtMs: number): void {
+  #renewWithin (lifeMs: number): void {
     const { clock, renew } = this.#options
     clock.clearTimer(this.#renewal as never)
+    // Nothing helped: the session ends with 4401, and the next one asks again.
+    if (!(lifeMs > MIN_RENEW_MS)) return
+    const delayMs = Math.min(MAX_TIMER_MS, Math.max(MIN_RENEW_MS, lifeMs * RENEW_AT))
     this.#renewal = clock.setTimer(() => {
-      // A token that does not come ends the session with 4401, and the next session asks again.
-      Promise.resolve().then(renew).then((token) => { this.write(JSON.stringify({ type: 'auth', token })) }, () => {})
-    }, Math.max(0, expiresAtMs - clock.unixMs()) * RENEW_AT)
+      // Until an `auth` frame says that it was taken.
+      this.#renewWithin(lifeMs - delayMs)
+      ask(clock, renew, TOKEN_TIMEOUT_MS).then((token) => { this.write(JSON.stringify({ type: 'auth', token })) }, () => {})
+    }, delayMs)
   }
 
   #end (code: number): void {
     if (this.#isOver) return
+    const { clock, onEnd } = this.#options
     this.#stop()
     this.#socket.close()
-    this.#options.onEnd(code, this.#isWelcomed, this.#reconnectAfterMs)
+    onEnd(code, this.#welcomedMs === undefined ? undefined : clock.monotonicMs() - this.#welcomedMs, this.#reconnectAfterMs)
   }
 
   #stop (): void {
     const { clock } = this.#options
     this.#isOver = true
-    clock.clearTimer(this.#timer as never)
-    clock.clearTimer(this.#renewal as never)
+    for (const timer of [this.#timer, this.#renewal, this.#probe]) clock.clearTimer(timer as never)
   }
+}
+
+/** What is left of the token's life, by the gateway's clock alone: ours may be wrong by more than that. */
+function lifeMs (frame: Frame): number {
+  return Number(frame['token_expires_at']) - Number(frame['timestamp'])
 }

@@ -47,7 +47,7 @@ export class FakeWebSocket implements Socket {
   give (frame: object | string): void { this.onmessage?.({ data: typeof frame === 'string' ? frame : JSON.stringify(frame) }) }
 
   welcome (fields: object = {}): void {
-    this.give({ type: 'welcome', user_id: 'ann', device_id: 'phone', heartbeat_interval_ms: 30_000, heartbeat_timeout_ms: 90_000, max_message_bytes: 1_000, token_expires_at: 1_700_003_600_000, ...fields })
+    this.give({ type: 'welcome', user_id: 'ann', device_id: 'phone', heartbeat_interval_ms: 30_000, heartbeat_timeout_ms: 90_000, max_message_bytes: 1_000, token_expires_at: 1_700_003_600_000, timestamp: 1_700_000_000_000, ...fields })
   }
 
   /** The connection is closed, by the gateway or by the network. */

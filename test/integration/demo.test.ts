@@ -1,40 +1,15 @@
-import { execFile, spawn, type ChildProcess } from 'node:child_process'
+import { execFile } from 'node:child_process'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import t from 'tap'
 import { DemoClient, within } from '../../demo/client.ts'
+import { demo as demoOf } from '../helpers/demo-process.ts'
 
 const ROOT = join(import.meta.dirname, '..', '..')
 const STEPS = 16
 const CLUSTER_STEPS = 5
 const run = promisify(execFile)
-
-interface Ended { readonly code: number | null, readonly signal: NodeJS.Signals | null }
-
-/** The command that `npm run demo` runs, with ports of its own. */
-function demo (args: readonly string[], env: Record<string, string | undefined> = {}) {
-  const child: ChildProcess = spawn(process.execPath, ['scripts/demo.mjs', ...args], {
-    cwd: ROOT, env: { ...process.env, WS_PORT: '0', GRPC_PORT: '0', DEMO_PORT: '0', ...env }, stdio: ['ignore', 'pipe', 'pipe']
-  })
-  const texts = { out: '', err: '' }
-  const hasPrinted = new Set<() => void>()
-  child.stdout?.setEncoding('utf8').on('data', (text: string) => {
-    texts.out += text
-    for (const look of hasPrinted) look()
-  })
-  child.stderr?.setEncoding('utf8').on('data', (text: string) => { texts.err += text })
-  const ended = new Promise<Ended>((resolve) => { child.once('close', (code, signal) => { resolve({ code, signal }) }) })
-  t.teardown(() => { child.kill('SIGKILL') })
-  const printed = (pattern: RegExp): Promise<void> => Promise.race([
-    new Promise<void>((resolve) => {
-      const look = (): void => { if (pattern.test(texts.out)) resolve() }
-      hasPrinted.add(look)
-      look()
-    }),
-    ended.then(({ code }) => { throw new Error(`the demo ended with ${String(code)}: ${texts.err}`) })
-  ])
-  return { child, texts, ended, printed }
-}
+const demo = (args: readonly string[], env?: Record<string, string | undefined>) => demoOf(t, args, env)
 
 t.test('the story passes on the embedded side: every step ok, exit code 0, within a minute', { timeout: 120_000 }, async (t) => {
   const started = performance.now()

@@ -54,7 +54,10 @@ t.test('whatever is lost, repeated, overtaken or cut off, each message is shown 
       network.last.give({ type: 'message', msg_id: id(n), sender: isOwn(n) ? 'ann' : 'bob', recipient: isOwn(n) ? 'bob' : 'ann', content: '', timestamp: 0, sequence_number: n })
     }
     const reopen = async (): Promise<void> => {
-      await clock.run(30_000)
+      while (client.state !== 'connecting') {
+        await clock.run(1_000)
+        if (scheduler.count() > 0) await scheduler.waitOne()
+      }
       network.last.welcome()
     }
     await settle()

@@ -1,0 +1,95 @@
+/**
+ * A client under test: a child process that is told where the gateway is by its environment, what to do by lines on its
+ * stdin, and tells what its application sees by lines on its stdout. docs/conformance.md has the lines.
+ */
+import { spawn, type ChildProcessByStdio } from 'node:child_process'
+import { once } from 'node:events'
+import { createInterface } from 'node:readline'
+import type { Readable, Writable } from 'node:stream'
+import { Journal, pause } from './journal.ts'
+
+export type ClientEvent = Readonly<Record<string, unknown>> & { readonly event: string }
+
+const LAST_WORDS = 20
+const END_TIMEOUT_MS = 2_000
+
+export class ClientProcess {
+  readonly events = new Journal<ClientEvent>()
+  /** Resolves to how it ended, or why it could not be started. */
+  readonly ended: Promise<string>
+  readonly #child: ChildProcessByStdio<Writable, Readable, Readable>
+  readonly #words: string[] = []
+  #nextRef = 1
+
+  constructor (command: readonly [string, ...string[]], env: Readonly<Record<string, string>>) {
+    const [file, ...args] = command
+    this.#child = spawn(file, args, { env: { ...process.env, ...env }, stdio: ['pipe', 'pipe', 'pipe'] })
+    this.ended = new Promise((resolve) => {
+      this.#child.once('error', (error) => { resolve(error.message) })
+      // Not `exit`: its last words may come after that.
+      this.#child.once('close', (code, signal) => { resolve(`the client ended with ${code ?? signal}`) })
+    })
+    // It may have ended already: who writes to it then learns that from `exit`.
+    this.#child.stdin.on('error', () => {})
+    createInterface({ input: this.#child.stdout }).on('line', (line) => { this.#take(line) })
+    createInterface({ input: this.#child.stderr }).on('line', (line) => { this.#say(line) })
+  }
+
+  /** What it said last beside events; empty: nothing. */
+  get lastWords (): string { return this.#words.join('\n') }
+
+  /** Has it send a message; its `sent` or `failed` names the ref that is returned. */
+  send (to: string, content: string): string {
+    const ref = String(this.#nextRef++)
+    this.#write({ do: 'send', ref, to, content })
+    return ref
+  }
+
+  close (): void {
+    this.#write({ do: 'close' })
+  }
+
+  outcome (ref: string, timeoutMs = 10_000): Promise<ClientEvent> {
+    return this.events.next(`outcome of message ${ref} from the client`, (event) => isOutcome(event, ref), { timeoutMs })
+  }
+
+  /** The messages that the application was shown, by id. */
+  get shown (): unknown[] {
+    return this.events.all.filter(({ event }) => event === 'message').map((event) => event['msg_id'])
+  }
+
+  /** Resolves when it is gone: at the end of its stdin, or else by force. */
+  async end (): Promise<void> {
+    this.events.end()
+    this.#child.stdin.end()
+    await Promise.race([this.ended, pause(END_TIMEOUT_MS)])
+    if (this.#child.pid === undefined || this.#child.exitCode !== null || this.#child.signalCode !== null) return
+    this.#child.kill('SIGKILL')
+    await once(this.#child, 'exit')
+  }
+
+  #write (command: object): void {
+    this.#child.stdin.write(`${JSON.stringify(command)}\n`)
+  }
+
+  #take (line: string): void {
+    try {
+      const value: unknown = JSON.parse(line)
+      if (typeof value === 'object' && value !== null && 'event' in value && typeof value.event === 'string') {
+        this.events.add(value as ClientEvent)
+        return
+      }
+    } catch {
+      // What is no event is for whoever debugs the client.
+    }
+    this.#say(line)
+  }
+
+  #say (line: string): void {
+    if (this.#words.push(line) > LAST_WORDS) this.#words.shift()
+  }
+}
+
+export function isOutcome ({ event, ref }: ClientEvent, of: string): boolean {
+  return (event === 'sent' || event === 'failed') && ref === of
+}

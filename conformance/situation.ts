@@ -1,0 +1,20 @@
+/** One situation: a gateway and a client of its own, and what is judged in it. */
+import type { ClientProcess } from './client-process.ts'
+import type { GatewaySettings, TestGateway } from './test-gateway.ts'
+
+export interface Stage {
+  readonly gateway: TestGateway
+  readonly client: ClientProcess
+  /** Whether the client keeps a requirement; `detail`: what was seen where it does not. Said more than once, all have to be true. */
+  judge (id: string, isKept: boolean, detail: string): void
+}
+
+export interface Situation {
+  readonly name: string
+  /** Requirements that are judged here. One that is not reached counts as not kept. */
+  readonly ids: readonly string[]
+  readonly settings?: Partial<GatewaySettings>
+  /** Before the client is started. */
+  readonly prepare?: (gateway: TestGateway) => void
+  readonly play: (stage: Stage) => Promise<void>
+}

@@ -1,0 +1,75 @@
+/** Each close code of the table, and how the client comes back. */
+import { CLOSE, type CloseRow } from '../../src/protocol/close-codes.ts'
+import { pause } from '../journal.ts'
+import { CLOSES, endId } from '../requirements.ts'
+import type { Situation, Stage } from '../situation.ts'
+
+/** How long a client is watched that should not come back. */
+const AWAY_MS = 3_000
+/** Full jitter over the longest back-off, and some. */
+const BACK_MS = 40_000
+const SLOT_MS = 3_000
+const ABUSE_MS = 30_000
+/** Timers and clocks of two processes are not the same. */
+const TOLERANCE_MS = 50
+const REFUSED_MS = 8_000
+const MAX_ATTEMPTS = 20
+const LOSSES = 4
+const SAME_MS = 20
+
+export const ENDING: readonly Situation[] = [
+  ...CLOSES.map((row): Situation => ({
+    name: `close code ${row.code}`,
+    ids: [endId(row.code), ...(row.reconnect === 'no' ? ['C-END-1'] : [])],
+    play: (stage) => closed(row, stage)
+  })),
+  {
+    name: 'a connection that is lost again and again',
+    ids: ['C-REC-1'],
+    async play ({ gateway, judge }) {
+      const pauses: number[] = []
+      for (let n = 0; n < LOSSES; n++) {
+        const lostMs = (await gateway.session(n)).cut()
+        pauses.push(Math.round((await gateway.attemptAfter(lostMs, BACK_MS)).atMs - lostMs))
+      }
+      const areSame = Math.max(...pauses) - Math.min(...pauses) <= SAME_MS
+      judge('C-REC-1', !areSame, `the pauses were ${pauses.join(', ')} ms`)
+    }
+  },
+  {
+    name: 'a gateway that refuses everybody for a while',
+    ids: ['C-REC-2', 'C-REC-3'],
+    prepare: (gateway) => { gateway.refusal = 'SERVICE_UNAVAILABLE' },
+    async play ({ gateway, judge }) {
+      await gateway.attempts.next('attempt to connect', () => true, { timeoutMs: 20_000 })
+      await pause(REFUSED_MS)
+      judge('C-REC-2', gateway.attempts.length <= MAX_ATTEMPTS, `${gateway.attempts.length} attempts`)
+      gateway.refusal = undefined
+      judge('C-REC-3', await gateway.session(0, BACK_MS).then(() => true, () => false), 'it did not come back')
+    }
+  }
+]
+
+async function closed (row: CloseRow, { gateway, client, judge }: Stage): Promise<void> {
+  const { code, reconnect } = row
+  const session = await gateway.session(0)
+  if (code === CLOSE.shutdown.code) {
+    session.shutdown(SLOT_MS)
+    await pause(500)
+    judge(endId(code), session.isOpen, 'it left before its turn')
+  }
+  const closedMs = code === CLOSE.lost.code ? session.cut() : session.close(row)
+  if (reconnect === 'no') {
+    const again = await gateway.attempts.none(() => true, AWAY_MS, 1)
+    judge(endId(code), again === undefined, `it connected again after ${again === undefined ? 0 : Math.round(again.atMs - closedMs)} ms`)
+    const ended = await client.events.none(({ event }) => event === 'ended', 1_000)
+    judge('C-END-1', ended?.['code'] === code, ended === undefined ? `it said nothing after ${code}` : `it said ${JSON.stringify(ended)} after ${code}`)
+    return
+  }
+  const orderedMs = code === CLOSE.shutdown.code ? SLOT_MS : reconnect === 'after-delay' ? ABUSE_MS : 0
+  const again = await gateway.attemptAfter(closedMs, orderedMs + BACK_MS)
+  const pauseMs = again.atMs - closedMs
+  judge(endId(code), pauseMs >= orderedMs - TOLERANCE_MS, `it came back after ${Math.round(pauseMs)} ms instead of ${orderedMs}`)
+  const next = await gateway.session(1, BACK_MS)
+  if (reconnect === 'after-token') judge(endId(code), (gateway.issuedMs(next.token) ?? 0) >= closedMs, 'it came back with a token that it had before')
+}

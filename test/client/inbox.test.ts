@@ -1,0 +1,105 @@
+import t from 'tap'
+import type { Message } from '../../client/src/index.ts'
+import { kept, message, opened } from '../helpers/client-world.ts'
+import { settle } from '../helpers/manual-clock.ts'
+
+const ack = (msgId: string, n: number) => ({ type: 'ack', msg_id: msgId, sequence_number: n, timestamp: 1 })
+
+t.test('a message that overtakes the ack of one\'s own is no gap, with a history or without', async (t) => {
+  let asked = 0
+  for (const options of [{}, { history: async () => { asked++; return [] } }]) {
+    const { client, clock, network, state } = await opened(options)
+    network.last.give(message(1))
+    const sent = client.send('bob', 'mine', { msgId: 'own' })
+    network.last.give(message(3))
+    t.strictSame(state.shown, ['bob m1'], 'it waits')
+    network.last.give(ack('own', 2))
+    await sent
+    t.strictSame(state.shown, ['bob m1', 'bob m3'])
+    network.last.give(message(4))
+    await clock.run(5_000)
+    t.strictSame(state.gaps, [])
+    t.strictSame(state.shown, ['bob m1', 'bob m3', 'bob m4'])
+  }
+  t.equal(asked, 0)
+})
+
+t.test('an ack that overtakes a peer\'s message keeps its number for later', async (t) => {
+  const { client, clock, network, state } = await opened()
+  network.last.give(message(1))
+  void client.send('bob', 'mine', { msgId: 'own' })
+  network.last.give(ack('own', 3))
+  network.last.give(message(2))
+  network.last.give(message(4))
+  await clock.run(5_000)
+  t.strictSame(state.shown, ['bob m1', 'bob m2', 'bob m4'])
+  t.strictSame(state.gaps, [])
+})
+
+t.test('an ack that does not come holds nothing back for longer than a moment', async (t) => {
+  const { client, clock, network, state } = await opened({ reorderMs: 700 })
+  network.last.give(message(1))
+  void client.send('bob', 'mine', { msgId: 'own' })
+  network.last.give(message(3))
+  await clock.run(699)
+  t.strictSame(state.shown, ['bob m1'])
+  await clock.run(1)
+  t.strictSame(state.shown, ['bob m1', 'bob m3'])
+  t.strictSame(state.gaps, [{ conversation: 'bob', after: 1, before: 3 }])
+})
+
+t.test('without a history messages out of order are put in order, each shown once', async (t) => {
+  const { client, clock, network, state } = await opened()
+  for (const n of [1, 4, 3, 3, 5, 2]) network.last.give(message(n))
+  t.strictSame(state.shown, ['bob m1', 'bob m2', 'bob m3', 'bob m4', 'bob m5'])
+  network.last.give(message(9))
+  network.last.give(message(7))
+  network.last.give({ ...message(0), msg_id: 'unnumbered' })
+  await clock.run(1_000)
+  t.strictSame(state.shown.slice(5), ['bob unnumbered', 'bob m7', 'bob m9'])
+  t.strictSame(state.gaps, [{ conversation: 'bob', after: 5, before: 7 }, { conversation: 'bob', after: 7, before: 9 }])
+  network.last.give(message(8))
+  t.equal(state.shown.at(-1), 'bob m8', 'late is better than never')
+  client.close()
+  t.equal(clock.pendingTimers, 0)
+})
+
+t.test('what is held back when the client ends is shown before', async (t) => {
+  const { client, clock, network, state } = await opened()
+  network.last.give(message(1))
+  network.last.give(message(3))
+  client.close()
+  t.strictSame(state.shown, ['bob m1', 'bob m3'])
+  t.equal(state.gaps.length, 1)
+  t.equal(clock.pendingTimers, 0)
+})
+
+t.test('a history that never answers is given ten seconds each time, and what comes meanwhile is kept in order', async (t) => {
+  let calls = 0
+  const { clock, network, state } = await opened({ history: () => { calls++; return new Promise<readonly Message[]>(() => {}) } })
+  for (const n of [1, 4, 3]) network.last.give(message(n))
+  await clock.run(42_999)
+  t.equal(calls, 4)
+  t.strictSame(state.shown, ['bob m1'])
+  await clock.run(1)
+  t.strictSame(state.shown, ['bob m1', 'bob m3', 'bob m4'])
+  t.strictSame(state.gaps, [{ conversation: 'bob', after: 1, before: 3 }])
+})
+
+t.test('one\'s own messages fill their places while the history is read', async (t) => {
+  let answer = (_messages: readonly Message[]): void => {}
+  const { client, network, state } = await opened({ history: () => new Promise((resolve) => { answer = resolve }) })
+  network.last.give(message(1))
+  network.last.give(message(3))
+  await settle()
+  const sent = client.send('bob', 'mine', { msgId: 'own' })
+  network.last.give(ack('own', 4))
+  await sent
+  network.last.give(message(5))
+  answer([kept(2), kept(3)])
+  await settle()
+  answer([])
+  await settle()
+  t.strictSame(state.shown, ['bob m1', 'bob m2', 'bob m3', 'bob m5'])
+  t.strictSame(state.gaps, [])
+})
