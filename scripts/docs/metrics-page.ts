@@ -43,6 +43,7 @@ const LABELS: Labels<typeof COUNTERS> & Labels<typeof GAUGES> & Labels<typeof HI
   kafka_lag: { topic: TOPIC },
   breaker_state: { service: SERVICE },
   degraded: { dependency: list(['etcd', 'redis', 'kafka', 'auth', 'im', 'user']) },
+  limit_used_ratio: { limit: list(['connections', 'delay', 'memory']) },
   build_info: { version: 'of the gateway', node: 'of Node.js' },
   upstream_seconds: { service: SERVICE, method: 'of the [call](grpc.md)' }
 }
