@@ -204,6 +204,7 @@ t.test('[GW-GRP-4] a promise pauses its partition alone, across joins and restar
   await cluster.consumer.batch('messages', 1, 200, ['other'])
   t.same(sink.values, ['hold', 'other'])
   t.equal(meter.gauge('kafka_lag group_msg'), 9, '7 that were not fetched, 2 that wait')
+  cluster.ends.set('messages', [110, 201])
   cluster.consumer.emit('crash', { error: new Error('gone') })
   await clock.run(1_000)
   t.same([...cluster.consumer.paused], ['messages 0'])
