@@ -110,6 +110,8 @@ export class FaultWorld {
   get world () { return this.#all.world }
   get outside () { return this.#all.outside }
   get run (): string { return this.#all.run }
+  /** The row has ended, or failed. */
+  get isOver (): boolean { return !this.#isWatching }
 
   line (name: Line): TcpProxy {
     const proxy = this.lines.get(name)

@@ -30,10 +30,10 @@ export class GroupTraffic {
     this.#lanes = this.groups.map(async (group, lane) => {
       const pauseMs = 1000 * this.groups.length / perSecond
       const startedMs = performance.now()
-      for (let sequence = 1; !this.#isOver; sequence++) {
+      for (let sequence = 1; !this.#isOver && !this.#world.isOver; sequence++) {
         const record = { msg_id: `t${lane}-${sequence}`, group_id: group, sender_id: 'traffic', content: this.#content, message_type: 'text', sequence_number: sequence, timestamp: Date.now() }
         // What the broker did not say it has is given to it again: it may have it twice.
-        while (!await producer.produce('group_msg', group, record).then(() => true, () => false)) await pause(AGAIN_MS)
+        while (!this.#world.isOver && !await producer.produce('group_msg', group, record).then(() => true, () => false)) await pause(AGAIN_MS)
         this.#records++
         await pause(startedMs + sequence * pauseMs - performance.now())
       }
