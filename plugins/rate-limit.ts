@@ -3,6 +3,7 @@ import fp from 'fastify-plugin'
 import rateLimit from '@fastify/rate-limit'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { Cluster, Redis } from 'ioredis'
+import type { Clock } from '../src/ports.ts'
 import { addressKey } from './lib/upgrade-guard.ts'
 
 declare module 'fastify' {
@@ -27,16 +28,21 @@ export interface RateLimitOptions {
   readonly perUser: number
   /** Counts for the cluster; its command time-out has to be short. */
   readonly redis: Redis | Cluster | undefined
+  readonly clock: Clock
 }
 
 /** Keys that a node counts at once; the least recently used give way. */
 const MAX_KEYS = 50_000
+/** While Redis is away one handshake in so long asks it, and waits for its time-out; the others count alone at once. */
+const ASK_AGAIN_MS = 2_000
 
 type Limiter = (request: FastifyRequest) => Promise<number | undefined>
 
 export default fp<RateLimitOptions>(async function rateLimits (fastify, options) {
   if (options.windowMs < 1000) throw new RangeError('windowMs has to be at least 1000')
-  const { windowMs, redis } = options
+  const { windowMs, redis, clock } = options
+  let isAway = false
+  let askAgainAtMs = 0
   const alone = await limiters(fastify, windowMs)
   const together = redis === undefined ? undefined : await limiters(fastify, windowMs, redis)
   fastify.decorateRequest('limitedUser', '')
@@ -44,9 +50,22 @@ export default fp<RateLimitOptions>(async function rateLimits (fastify, options)
     if (max === 0) return async () => undefined
     const own = alone({ max, keyGenerator })
     const shared = together?.({ max, keyGenerator })
+    const count = async (request: FastifyRequest): ReturnType<typeof own> => {
+      const nowMs = clock.monotonicMs()
+      if (shared === undefined || (isAway && nowMs < askAgainAtMs)) return await own(request)
+      askAgainAtMs = nowMs + ASK_AGAIN_MS
+      try {
+        const limit = await shared(request)
+        isAway = false
+        return limit
+      } catch {
+        // The library's `skipOnError` would let everybody pass.
+        isAway = true
+        return await own(request)
+      }
+    }
     return async (request) => {
-      // The library's `skipOnError` would let everybody pass while Redis is away.
-      const limit = await (shared === undefined ? own(request) : shared(request).catch(() => own(request)))
+      const limit = await count(request)
       return !limit.isAllowed && limit.isExceeded ? limit.ttlInSeconds : undefined
     }
   }

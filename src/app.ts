@@ -102,7 +102,7 @@ async function assemble (app: FastifyInstance, config: Config, overrides: Overri
     ...channels, ...config.auth, service: config.auth.serviceAddr, isRevoked: (userId, deviceId, issuedAtMs) => app.registry.isRevoked(userId, deviceId, issuedAtMs)
   })
   await app.register(rateLimit, {
-    windowMs: handshake.windowMs, perAddress: handshake.perIp, perUser: handshake.perUser, redis: handshake.limiter === 'redis' ? app.redisClient : undefined
+    clock, windowMs: handshake.windowMs, perAddress: handshake.perIp, perUser: handshake.perUser, redis: handshake.limiter === 'redis' ? app.redisClient : undefined
   })
   await app.register(connections, {
     clock,

@@ -4,7 +4,10 @@ import { DemoClient } from '../../demo/client.ts'
 import type { PushMessageRequest } from '../../src/generated/gateway/v1/gateway.ts'
 import { USERS } from '../../src/registry/records.ts'
 import { eventually } from '../helpers/bus-conformance.ts'
-import type { FaultWorld } from './harness/fault-world.ts'
+import { TcpProxy } from '../helpers/tcp-proxy.ts'
+import { pause, type FaultWorld } from './harness/fault-world.ts'
+import { GroupTraffic } from './harness/group-traffic.ts'
+import { quantileMs } from './harness/knock.ts'
 import { ManualClient } from './harness/manual-client.ts'
 import { RegistryTruth, type Live } from './harness/registry-truth.ts'
 import { isLong, PATIENCE_MS, row, TTL_MS } from './harness/row.ts'
@@ -15,19 +18,24 @@ const LANES = 4
 const USERS_A_LANE = 6
 const DEVICES = ['phone', 'tablet', 'web']
 const KILL_EACH = 150
+/** A lease, or what a node takes to notice that a client has vanished. */
 const ORPHAN_MS = TTL_MS + 2_000
 const TAKEOVER_MS = 1_000
 const PUSH_DEADLINE_MS = 5_000
+/** Share of the sockets that may vanish without a word, and when the node hears of it at the latest. */
+const VANISHING = 0.3
+const NOTICED_MS = isLong ? 90_000 : 4_000
 
-interface Socket { readonly client: DemoClient, readonly live: Live }
+interface Socket { readonly client: DemoClient, readonly live: Live, readonly hole: TcpProxy | undefined }
 interface Device { readonly userId: string, readonly deviceId: string, sockets: Socket[] }
 
-/** Rounds of connect, move, cut and kill. */
+/** Rounds of connect, move, cut, vanish and kill. */
 class Rounds {
-  readonly counts = { connects: 0, moves: 0, cuts: 0, closes: 0, kills: 0, pushes: 0, neither: 0, both: 0, bothLate: 0 }
+  readonly counts = { connects: 0, moves: 0, cuts: 0, vanishes: 0, closes: 0, kills: 0, pushes: 0, neither: 0, both: 0, bothLate: 0 }
   readonly #world: FaultWorld
   readonly #truth: RegistryTruth
   readonly #random: () => number
+  readonly #teardown: (end: () => void) => void
   /** Of each kill; what was under way then proves nothing. */
   readonly #kills: number[] = []
   #restarting: Promise<unknown> = Promise.resolve()
@@ -35,9 +43,11 @@ class Rounds {
   #rounds = 0
   #pushes = 0
 
-  constructor (world: FaultWorld, truth: RegistryTruth) {
+  /** `teardown`: what is to be done at the end of the test. */
+  constructor (world: FaultWorld, truth: RegistryTruth, teardown: (end: () => void) => void) {
     this.#world = world
     this.#truth = truth
+    this.#teardown = teardown
     this.#random = world.random
   }
 
@@ -80,9 +90,8 @@ class Rounds {
       this.counts.moves++
       await this.#connect(device)
     } else if (roll < 0.85) {
-      this.counts.cuts++
       this.#truth.ended(current.live)
-      current.client.terminate()
+      this.#lose(current)
       if (this.#random() < 0.5) await this.#connect(device)
     } else {
       this.counts.closes++
@@ -90,14 +99,29 @@ class Rounds {
     }
   }
 
+  /** The node sees the end at once, or much later. */
+  #lose ({ client, hole }: Socket): void {
+    if (hole === undefined) {
+      this.counts.cuts++
+    } else {
+      this.counts.vanishes++
+      hole.freeze()
+      setTimeout(() => { hole.close() }, this.#random() * NOTICED_MS).unref()
+    }
+    client.terminate()
+  }
+
   async #connect (device: Device): Promise<void> {
     const { userId, deviceId } = device
     const node = this.#pick(this.#world.nodes)
     const kills = this.#kills.length
+    const isVanishing = this.#random() < VANISHING
     try {
-      const client = await DemoClient.connect({ url: node.url, token: this.#world.world.auth.mint(userId, deviceId).accessToken })
+      const hole = isVanishing ? await TcpProxy.to(`127.0.0.1:${node.port}`) : undefined
+      this.#teardown(() => { hole?.close() })
+      const client = await DemoClient.connect({ url: hole === undefined ? node.url : `ws://${hole.address}/ws`, token: this.#world.world.auth.mint(userId, deviceId).accessToken })
       const live = this.#truth.opened(userId, deviceId, String(client.welcome['connection_id']), node.nodeId)
-      device.sockets.push({ client, live })
+      device.sockets.push({ client, live, hole })
       void client.closed(PATIENCE_MS * 10).then(() => { this.#truth.ended(live) }, () => {})
       if (!client.isOpen || !this.#world.nodes.includes(node)) this.#truth.ended(live)
     } catch (error) {
@@ -167,9 +191,9 @@ class Rounds {
   }
 }
 
-row('C5', '[GW-CON-6] the registry is true: no live key is missing, no key outlives its socket, no socket its key', {}, async (t, world) => {
+row('C5', '[GW-CON-6] the registry is true: no live key is missing, no key outlives its socket, no socket its key', { settings: { ACK_TIMEOUT: '1s' } }, async (t, world) => {
   const truth = new RegistryTruth(world.outside.kv, world.ledger, ORPHAN_MS)
-  const rounds = new Rounds(world, truth)
+  const rounds = new Rounds(world, truth, (end) => { t.teardown(end) })
   truth.start()
   await Promise.all(Array.from({ length: LANES }, (_, lane) => rounds.lane(lane, ROUNDS / LANES)))
   await rounds.ended()
@@ -179,7 +203,7 @@ row('C5', '[GW-CON-6] the registry is true: no live key is missing, no key outli
   t.match(truth.findings, { missing: 0, orphans: 0, faults: [] })
   t.ok(findings.longestForeignMs <= TAKEOVER_MS, `no socket outlives its key by more than a second: ${findings.longestForeignMs} ms`)
   t.match(rounds.counts, { neither: 0, bothLate: 0 })
-  t.ok(rounds.counts.kills === Math.floor(ROUNDS / KILL_EACH) && rounds.counts.moves > ROUNDS / 4)
+  t.ok(rounds.counts.kills === Math.floor(ROUNDS / KILL_EACH) && rounds.counts.moves > ROUNDS / 4 && rounds.counts.vanishes > 0)
   return { ...findings, ...rounds.counts }
 })
 
@@ -237,4 +261,47 @@ row('C4', '[GW-ACK-3] a message that is pushed again while it waits is written o
   t.strictSame(outcomes, ['ACKED', 'ACKED'])
   t.strictSame(client.messages, ['p-same'], 'it came once')
   return { callers: pushes.length, frames: client.messages.length }
+})
+
+const HALF_OPEN = 20
+const [BEAT_MS, SILENT_MS] = isLong ? [30_000, 90_000] : [2_000, 8_000]
+/** The heartbeat's clock ticks each second; in CI the machine is shared. */
+const SWEEP_MS = isLong ? 1_100 : 2_000
+const OUTBOX_BYTES = 1024 * 1024
+
+row('C1', '[GW-CON-8] half-open clients: pushes to them end in time, they are closed at the heartbeat timeout and their keys go with them', { nodes: ['node-a'], settings: { HEARTBEAT_INTERVAL: `${BEAT_MS}ms`, HEARTBEAT_TIMEOUT: `${SILENT_MS}ms`, OUTBOX_BYTES: String(OUTBOX_BYTES) } }, async (t, world) => {
+  const [node] = world.nodes
+  if (node === undefined) throw new Error('no node')
+  const hole = await TcpProxy.to(`127.0.0.1:${node.port}`)
+  t.teardown(() => { hole.close() })
+  const namesOf = (name: string): string[] => Array.from({ length: HALF_OPEN }, (_, i) => `${name}${i}-${world.run}`)
+  const [half, whole] = [namesOf('half'), namesOf('whole')]
+  const traffic = new GroupTraffic(world, 1, [...half, ...whole])
+  const lost = await Promise.all(half.map((user) => ManualClient.connect(t, world, user, `ws://${hole.address}/ws`, PATIENCE_MS)))
+  const neighbours = await world.connect(t, whole, PATIENCE_MS)
+  traffic.start(50)
+  await pause(1_000)
+  const closed = (): Promise<number> => world.count('connections_closed_total', 'reason="heartbeat_timeout"')
+  hole.freeze()
+  const frozenMs = performance.now()
+  for (const client of lost) client.vanished()
+  const pushes = Promise.all(half.map((user) => world.push(node, user, `p-${user}`)))
+  let bufferedBytes = 0
+  await eventually(async () => {
+    bufferedBytes = Math.max(bufferedBytes, await world.count('outbox_bytes'))
+    return await closed() === HALF_OPEN
+  }, PATIENCE_MS)
+  const closedMs = Math.round(performance.now() - frozenMs)
+  await eventually(async () => (await world.outside.kv.range(USERS, { prefix: true })).entries.length === whole.length, PATIENCE_MS)
+  const unregisteredMs = Math.round(performance.now() - frozenMs)
+  const answers = await pushes
+  t.strictSame(answers.filter(({ outcome }) => outcome !== 'ACK_TIMEOUT'), [], 'each push ends in ACK_TIMEOUT')
+  const pushMs = quantileMs(answers, 1)
+  t.ok(pushMs <= ACK_TIMEOUT_MS + 2 * ACK_TIMEOUT_SLACK_MS, `after ${pushMs} ms at the latest`)
+  t.ok(unregisteredMs <= SILENT_MS + SWEEP_MS, `closed after ${closedMs} ms, unregistered after ${unregisteredMs} ms`)
+  t.ok(bufferedBytes <= HALF_OPEN * OUTBOX_BYTES, `${bufferedBytes} bytes waited at most`)
+  await traffic.stop()
+  const closes = neighbours.filter(({ sessions, state }) => sessions !== 1 || state !== 'open').length
+  t.equal(closes, 0, 'nobody else was closed')
+  return { halfOpen: HALF_OPEN, pushMs, closedMs, unregisteredMs, bufferedBytes, closes }
 })

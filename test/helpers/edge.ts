@@ -74,7 +74,7 @@ export async function startEdge (options: EdgeOptions): Promise<Edge> {
   await app.register(fp(async (fastify) => {
     fastify.decorate('authenticator', { authenticate: options.authenticate ?? (async (token) => identityOf(token)) })
   }, { name: 'auth' }))
-  await app.register(rateLimit, { windowMs: 60_000, perAddress: options.perAddress ?? 0, perUser: options.perUser ?? 0, redis: undefined })
+  await app.register(rateLimit, { windowMs: 60_000, perAddress: options.perAddress ?? 0, perUser: options.perUser ?? 0, redis: undefined, clock })
   await app.register(connections, {
     clock,
     path: '/ws',

@@ -9,6 +9,7 @@ import metrics from '../../plugins/metrics.ts'
 import rateLimit from '../../plugins/rate-limit.ts'
 import { DemoClient, RefusedError } from '../../demo/client.ts'
 import type { Connection } from '../../src/connections/connection.ts'
+import { systemClock } from '../../src/embedded/system-clock.ts'
 import type { ErrorCode } from '../../src/errors.ts'
 import type { Admission, AuthResult } from '../../src/ports.ts'
 import { FakeRegistry } from '../helpers/connections.ts'
@@ -318,6 +319,6 @@ t.test('options that cannot hold are refused at the start', async (t) => {
   const app = Fastify()
   t.teardown(() => app.close())
   await app.register(metrics, { version: 'test', processMetrics: false })
-  app.register(rateLimit, { windowMs: 1, perAddress: 1, perUser: 1, redis: undefined })
+  app.register(rateLimit, { windowMs: 1, perAddress: 1, perUser: 1, redis: undefined, clock: systemClock })
   await t.rejects(async () => { await app.ready() }, { message: /windowMs/ })
 })

@@ -2,14 +2,14 @@
  * Gateways as processes on real etcd, Redis and Kafka, stand-in services that can be slowed and cut off, and a ledger of
  * what all of them did.
  */
-import { readdirSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import type { Test } from 'tap'
 import { ImClient } from '../../../client/src/index.ts'
 import type { Gateway } from '../../../demo/gateway.ts'
 import { Outcome, Scope } from '../../../src/generated/gateway/v1/gateway.ts'
 import { parseKey, parseRoute, USERS } from '../../../src/registry/records.ts'
 import { eventually } from '../../helpers/bus-conformance.ts'
-import { startNodes, type Nodes } from '../../helpers/node-processes.ts'
+import { startNodes, type Nodes, type NodesOptions } from '../../helpers/node-processes.ts'
 import { Population } from '../../helpers/population.ts'
 import { TcpProxy } from '../../helpers/tcp-proxy.ts'
 import { Ledger } from './ledger.ts'
@@ -19,7 +19,7 @@ import { seeded } from './seed.ts'
 /** What can be cut off from the gateways. */
 export type Line = 'etcd' | 'auth' | 'im' | 'user'
 
-export interface FaultWorldOptions {
+export interface FaultWorldOptions extends Pick<NodesOptions, 'kafkaProperties'> {
   readonly name: string
   readonly seed: number
   readonly nodes?: readonly string[]
@@ -66,7 +66,7 @@ export class FaultWorld {
   }
 
   /** Ends with the test. */
-  static async start (t: Test, { name, seed, nodes = ['node-a', 'node-b', 'node-c'], ttlMs, settings = {}, lines = [] }: FaultWorldOptions): Promise<FaultWorld> {
+  static async start (t: Test, { name, seed, nodes = ['node-a', 'node-b', 'node-c'], ttlMs, settings = {}, lines = [], ...ofServices }: FaultWorldOptions): Promise<FaultWorld> {
     const ledger = new Ledger(name)
     const proxies = new Map<Line, TcpProxy>()
     const expected = new Map<string, string>()
@@ -74,6 +74,7 @@ export class FaultWorld {
     const later: { world?: FaultWorld } = {}
     t.teardown(() => { for (const proxy of proxies.values()) proxy.close() })
     const all = await startNodes(t, [], {
+      ...ofServices,
       ttlMs,
       settings,
       throughProxy: async (address) => {
@@ -109,6 +110,8 @@ export class FaultWorld {
   get world () { return this.#all.world }
   get outside () { return this.#all.outside }
   get run (): string { return this.#all.run }
+  /** The row has ended, or failed. */
+  get isOver (): boolean { return !this.#isWatching }
 
   line (name: Line): TcpProxy {
     const proxy = this.lines.get(name)
@@ -222,13 +225,16 @@ export class FaultWorld {
     return await (await fetch(`http://127.0.0.1:${port}/metrics`)).text()
   }
 
-  /** The sum of a counter's series on all nodes; `labels`: what they have to contain, as exposed. */
+  /** The sum of a metric's series on all nodes; `labels`: what they have to contain, as exposed. */
   async count (name: string, ...labels: string[]): Promise<number> {
+    return (await Promise.all(this.nodes.map((node) => this.countOn(node, name, ...labels)))).reduce((sum, count) => sum + count, 0)
+  }
+
+  /** The same of one node. */
+  async countOn ({ port }: Gateway, name: string, ...labels: string[]): Promise<number> {
     let sum = 0
-    for (const { port } of this.nodes) {
-      for (const line of (await this.metrics(port)).split('\n')) {
-        if (line.startsWith(`im_gateway_${name}`) && labels.every((label) => line.includes(label))) sum += Number(line.slice(line.lastIndexOf(' ')))
-      }
+    for (const line of (await this.metrics(port)).split('\n')) {
+      if (line.startsWith(`im_gateway_${name}`) && labels.every((label) => line.includes(label))) sum += Number(line.slice(line.lastIndexOf(' ')))
     }
     return sum
   }
@@ -267,4 +273,8 @@ export class FaultWorld {
 
 export function pause (ms: number): Promise<void> {
   return new Promise((resolve) => { setTimeout(resolve, ms) })
+}
+
+export function residentBytes (pid: number): number {
+  return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) * 1024
 }

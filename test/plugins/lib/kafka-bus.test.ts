@@ -204,6 +204,7 @@ t.test('[GW-GRP-4] a promise pauses its partition alone, across joins and restar
   await cluster.consumer.batch('messages', 1, 200, ['other'])
   t.same(sink.values, ['hold', 'other'])
   t.equal(meter.gauge('kafka_lag group_msg'), 9, '7 that were not fetched, 2 that wait')
+  cluster.ends.set('messages', [110, 201])
   cluster.consumer.emit('crash', { error: new Error('gone') })
   await clock.run(1_000)
   t.same([...cluster.consumer.paused], ['messages 0'])
@@ -272,6 +273,17 @@ t.test('the lag follows the ends of the topics while nothing is fetched, and kee
     cluster.consumer.fetch()
     await clock.run(5_000)
   }
+  t.equal(meter.gauge('kafka_lag group_msg'), 30)
+})
+
+t.test('a consumer that crashes at each first fetch still tells how far behind it is', async (t) => {
+  const { cluster, clock, meter } = await reading()
+  cluster.ends.set('messages', [130, 200])
+  cluster.consumer.emit('crash', { error: new Error('not authorized') })
+  await clock.run(1_000)
+  t.equal(cluster.consumers.length, 2)
+  cluster.consumer.emit('crash', { error: new Error('not authorized') })
+  await settle()
   t.equal(meter.gauge('kafka_lag group_msg'), 30)
 })
 
