@@ -1,12 +1,28 @@
-/** Writes docs/configuration.md from the table of variables, docs/capacity.md from the measured costs and docs/degraded.md from its table; with `--check` only says whether they are up to date. */
-import { readFileSync, writeFileSync } from 'node:fs'
+/**
+ * Writes the pages of docs/ that are made of something else: configuration.md from the table of variables, capacity.md from
+ * the measured costs, degraded.md from its table, reliability.md from what the tests of faults and security saw; with
+ * `--check` only says whether they are up to date.
+ */
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { referencePage } from '../src/config/describe.ts'
 import { capacityPage } from './lib/capacity-page.ts'
 import { degradedPage } from './lib/degraded-page.ts'
+import { reliabilityPage, securityLines, type Seen } from './lib/reliability-page.ts'
 
-const chart = readFileSync(new URL('../charts/im-gateway/values.yaml', import.meta.url), 'utf8')
-const PAGES = { 'docs/configuration.md': referencePage(), 'docs/capacity.md': capacityPage(chart), 'docs/degraded.md': degradedPage() }
+const read = (path: string): string => readFileSync(new URL(`../${path}`, import.meta.url), 'utf8')
+const textsOf = (folder: string): Record<string, string> => Object.fromEntries(readdirSync(new URL(`../${folder}/`, import.meta.url)).map((name) => [`${folder}/${name}`, read(`${folder}/${name}`)]))
+
+const mutations = Object.values(textsOf('test/mutations')).flatMap((text) => (JSON.parse(text) as Array<{ readonly id: string }>).map(({ id }) => id))
+const PAGES = {
+  'docs/configuration.md': referencePage(),
+  'docs/capacity.md': capacityPage(read('charts/im-gateway/values.yaml')),
+  'docs/degraded.md': degradedPage(),
+  'docs/reliability.md': reliabilityPage({
+    rows: (JSON.parse(read('docs/reliability.json')) as { readonly rows: readonly Seen[] }).rows,
+    security: securityLines(read('SECURITY.md'), textsOf('test/security'), mutations)
+  })
+}
 
 for (const [name, page] of Object.entries(PAGES)) {
   const path = fileURLToPath(new URL(`../${name}`, import.meta.url))

@@ -31,7 +31,8 @@ export type Entry = { readonly atMs: number } & (
 type WithoutTime<T> = T extends unknown ? Omit<T, 'atMs'> : never
 export type Said = WithoutTime<Entry> & { readonly atMs?: number }
 
-const FOLDER = join(import.meta.dirname, '../../../.cache/faults')
+/** What the runs leave behind. */
+export const FOLDER = join(import.meta.dirname, '../../../.cache/faults')
 
 export class Ledger {
   readonly entries: Entry[] = []
