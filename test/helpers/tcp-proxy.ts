@@ -1,11 +1,13 @@
-/** A way through TCP that can be cut and opened again, for faults that only one side sees. */
+/** A way through TCP that can be cut or frozen, and opened again, for faults that only one side sees. */
 import { once } from 'node:events'
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net'
 
 export class TcpProxy {
   readonly #server: Server
-  readonly #sockets = new Set<Socket>()
+  /** Each socket with the one that gets what comes from it. */
+  readonly #ways = new Map<Socket, Socket>()
   #isCut = false
+  #isFrozen = false
 
   private constructor (target: { readonly host: string, readonly port: number }) {
     this.#server = createServer((incoming) => {
@@ -15,13 +17,13 @@ export class TcpProxy {
       }
       const outgoing = connect(target)
       for (const [from, to] of [[incoming, outgoing], [outgoing, incoming]] as const) {
-        this.#sockets.add(from)
+        this.#ways.set(from, to)
         from.once('close', () => {
-          this.#sockets.delete(from)
+          this.#ways.delete(from)
           to.destroy()
         })
         from.on('error', () => { /* told by its close */ })
-        from.pipe(to)
+        if (!this.#isFrozen) from.pipe(to)
       }
     }).listen(0, '127.0.0.1')
   }
@@ -40,11 +42,22 @@ export class TcpProxy {
   /** What goes through ends, and nothing new is let in. */
   cut (): void {
     this.#isCut = true
-    for (const socket of this.#sockets) socket.destroy()
+    for (const socket of this.#ways.keys()) socket.destroy()
   }
 
   heal (): void {
     this.#isCut = false
+  }
+
+  /** A black hole: who connects is let in, what is sent is taken, and nothing comes back. */
+  freeze (): void {
+    this.#isFrozen = true
+    for (const from of this.#ways.keys()) from.unpipe()
+  }
+
+  thaw (): void {
+    this.#isFrozen = false
+    for (const [from, to] of this.#ways) from.pipe(to)
   }
 
   close (): void {
