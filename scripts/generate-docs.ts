@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url'
 import { referencePage } from '../src/config/describe.ts'
 import { capacityPage } from './lib/capacity-page.ts'
 import { degradedPage } from './lib/degraded-page.ts'
-import { reliabilityPage, securityLines, type Seen } from './lib/reliability-page.ts'
+import { reliabilityPage, securityLines, type SeenRow } from './lib/reliability-page.ts'
 
 const read = (path: string): string => readFileSync(new URL(`../${path}`, import.meta.url), 'utf8')
 const textsOf = (folder: string): Record<string, string> => Object.fromEntries(readdirSync(new URL(`../${folder}/`, import.meta.url)).map((name) => [`${folder}/${name}`, read(`${folder}/${name}`)]))
@@ -19,7 +19,7 @@ const PAGES = {
   'docs/capacity.md': capacityPage(read('charts/im-gateway/values.yaml')),
   'docs/degraded.md': degradedPage(),
   'docs/reliability.md': reliabilityPage({
-    rows: (JSON.parse(read('docs/reliability.json')) as { readonly rows: readonly Seen[] }).rows,
+    rows: (JSON.parse(read('docs/reliability.json')) as { readonly rows: readonly SeenRow[] }).rows,
     security: securityLines(read('SECURITY.md'), textsOf('test/security'), mutations)
   })
 }

@@ -2,10 +2,10 @@
  * docs/reliability.md: what was done to the gateway and what was seen, from the rows that `npm run test:faults -- --record`
  * left in docs/reliability.json; and what is tried of its security, from SECURITY.md, test/security and test/mutations.
  */
-import { FAULTS } from './fault-table.ts'
+import { FAULTS } from '../../test/faults/harness/table.ts'
 
 /** As a row of test/faults/ leaves it, with its day. */
-export interface Seen {
+export interface SeenRow {
   readonly id: string
   readonly fault: string
   readonly done: string
@@ -19,7 +19,7 @@ export interface Seen {
 export interface SecurityLine { readonly number: number, readonly text: string, readonly files: readonly string[], readonly tests: number, readonly mutations: number }
 
 export interface ReliabilitySources {
-  readonly rows: readonly Seen[]
+  readonly rows: readonly SeenRow[]
   readonly security: readonly SecurityLine[]
 }
 

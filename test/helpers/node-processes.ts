@@ -8,7 +8,7 @@ import { openReal } from '../../demo/outside-real.ts'
 import { MemoryMessageStore } from '../../demo/stores/memory-message-store.ts'
 import { World, type WorldWatch } from '../../demo/world.ts'
 import { systemClock } from '../../src/embedded/system-clock.ts'
-import { startService, type Services } from './services.ts'
+import { startService, type Services, type ServicesOptions } from './services.ts'
 
 export const PATIENCE_MS = 90_000
 const REGISTRY_TTL_MS = 10_000
@@ -16,7 +16,7 @@ const TOKEN_TTL_MS = 3_600_000
 
 export interface Nodes { readonly services: Services, readonly world: World, readonly outside: Outside, readonly nodes: Gateway[], readonly run: string }
 
-export interface NodesOptions {
+export interface NodesOptions extends Pick<ServicesOptions, 'kafkaProperties'> {
   readonly ttlMs?: number
   /** Life of the tokens that the stand-in Auth Service signs. */
   readonly tokenTtlMs?: number
@@ -30,8 +30,8 @@ export interface NodesOptions {
 }
 
 /** Starts them in their order; everything ends with the test. */
-export async function startNodes (t: Test, names: readonly string[], { ttlMs = REGISTRY_TTL_MS, tokenTtlMs = TOKEN_TTL_MS, throughProxy = async (address) => address, settings = {}, around = (outside) => outside, watch = {} }: NodesOptions = {}): Promise<Nodes> {
-  const services = await startService(['etcd', 'redis', 'kafka'])
+export async function startNodes (t: Test, names: readonly string[], { ttlMs = REGISTRY_TTL_MS, tokenTtlMs = TOKEN_TTL_MS, throughProxy = async (address) => address, settings = {}, around = (outside) => outside, watch = {}, ...ofServices }: NodesOptions = {}): Promise<Nodes> {
+  const services = await startService(['etcd', 'redis', 'kafka'], ofServices)
   t.teardown(() => services.stop())
   const run = `${process.pid.toString(36)}${Date.now().toString(36)}`
   // What is looked at is the gateways: a thousand commits a second are not their work.

@@ -1,27 +1,25 @@
-/** A way through TCP that can be cut or frozen, and opened again, for faults that only one side sees. */
+/** A way through TCP that can be cut or frozen and opened again, for faults that only one side sees. */
 import { once } from 'node:events'
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net'
 
 export class TcpProxy {
   readonly #server: Server
-  /** Each socket with the one that gets what comes from it. */
+  /** Both ends of each connection: what comes from the one goes to the other. */
   readonly #ways = new Map<Socket, Socket>()
   #isCut = false
   #isFrozen = false
 
   private constructor (target: { readonly host: string, readonly port: number }) {
-    this.#server = createServer((incoming) => {
+    // Ends are passed on as all else is, and not at all while it is frozen.
+    this.#server = createServer({ allowHalfOpen: true }, (incoming) => {
       if (this.#isCut) {
         incoming.destroy()
         return
       }
-      const outgoing = connect(target)
+      const outgoing = connect({ ...target, allowHalfOpen: true })
       for (const [from, to] of [[incoming, outgoing], [outgoing, incoming]] as const) {
         this.#ways.set(from, to)
-        from.once('close', () => {
-          this.#ways.delete(from)
-          to.destroy()
-        })
+        from.once('close', () => { if (!this.#isFrozen) this.#part(from, to) })
         from.on('error', () => { /* told by its close */ })
         if (!this.#isFrozen) from.pipe(to)
       }
@@ -42,6 +40,7 @@ export class TcpProxy {
   /** What goes through ends, and nothing new is let in. */
   cut (): void {
     this.#isCut = true
+    this.#isFrozen = false
     for (const socket of this.#ways.keys()) socket.destroy()
   }
 
@@ -49,19 +48,28 @@ export class TcpProxy {
     this.#isCut = false
   }
 
-  /** A black hole: who connects is let in, what is sent is taken, and nothing comes back. */
+  /** A black hole: connections stay and new ones are taken, but nothing passes, and neither side hears of the other's end. */
   freeze (): void {
     this.#isFrozen = true
-    for (const from of this.#ways.keys()) from.unpipe()
+    for (const [from, to] of this.#ways) from.unpipe(to)
   }
 
+  /** What was held up passes on. */
   thaw (): void {
     this.#isFrozen = false
-    for (const [from, to] of this.#ways) from.pipe(to)
+    for (const [from, to] of this.#ways) {
+      if (from.closed) this.#part(from, to)
+      else from.pipe(to)
+    }
   }
 
   close (): void {
     this.cut()
     this.#server.close()
+  }
+
+  #part (from: Socket, to: Socket): void {
+    this.#ways.delete(from)
+    to.destroy()
   }
 }

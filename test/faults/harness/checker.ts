@@ -62,7 +62,8 @@ function connectionsOf (entries: readonly Entry[]): Map<string, Connection> {
       connections.set(entry.conn, connection)
     } else if (entry.kind === 'closed') {
       const connection = connections.get(entry.conn)
-      if (connection !== undefined) connection.closedMs = entry.atMs
+      // A row may know of a client's end before its socket does.
+      if (connection !== undefined) connection.closedMs = Math.min(connection.closedMs, entry.atMs)
     } else if (entry.kind === 'received') {
       const received = connections.get(entry.conn)?.received
       const numbers = received?.get(entry.recipient)

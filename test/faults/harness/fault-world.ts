@@ -8,7 +8,7 @@ import type { Gateway } from '../../../demo/gateway.ts'
 import { Outcome, Scope } from '../../../src/generated/gateway/v1/gateway.ts'
 import { parseKey, parseRoute, USERS } from '../../../src/registry/records.ts'
 import { eventually } from '../../helpers/bus-conformance.ts'
-import { startNodes, type Nodes } from '../../helpers/node-processes.ts'
+import { startNodes, type Nodes, type NodesOptions } from '../../helpers/node-processes.ts'
 import { Population } from '../../helpers/population.ts'
 import { TcpProxy } from '../../helpers/tcp-proxy.ts'
 import { inspect, type Command } from './inspect.ts'
@@ -20,7 +20,7 @@ import { seeded } from './seed.ts'
 /** What can be cut off from the gateways. */
 export type Line = 'etcd' | 'auth' | 'im' | 'user'
 
-export interface FaultWorldOptions {
+export interface FaultWorldOptions extends Pick<NodesOptions, 'kafkaProperties'> {
   readonly name: string
   readonly seed: number
   readonly nodes?: readonly string[]
@@ -75,7 +75,7 @@ export class FaultWorld {
   }
 
   /** Ends with the test. */
-  static async start (t: Test, { name, seed, nodes = ['node-a', 'node-b', 'node-c'], ttlMs, tokenTtlMs, inspected = false, settings = {}, lines = [] }: FaultWorldOptions): Promise<FaultWorld> {
+  static async start (t: Test, { name, seed, nodes = ['node-a', 'node-b', 'node-c'], ttlMs, tokenTtlMs, inspected = false, settings = {}, lines = [], ...ofServices }: FaultWorldOptions): Promise<FaultWorld> {
     const ledger = new Ledger(name)
     const proxies = new Map<Line, TcpProxy>()
     const expected = new Map<string, string>()
@@ -84,6 +84,7 @@ export class FaultWorld {
     const later: { world?: FaultWorld } = {}
     t.teardown(() => { for (const proxy of proxies.values()) proxy.close() })
     const all = await startNodes(t, [], {
+      ...ofServices,
       ttlMs,
       ...(tokenTtlMs !== undefined && { tokenTtlMs }),
       settings: { ...(inspected && INSPECTED), ...settings },

@@ -31,8 +31,8 @@ export type Entry = { readonly atMs: number } & (
 type WithoutTime<T> = T extends unknown ? Omit<T, 'atMs'> : never
 export type Said = WithoutTime<Entry> & { readonly atMs?: number }
 
-/** What the runs leave behind. */
 export const FOLDER = join(import.meta.dirname, '../../../.cache/faults')
+mkdirSync(FOLDER, { recursive: true })
 
 export class Ledger {
   readonly entries: Entry[] = []
@@ -41,7 +41,6 @@ export class Ledger {
 
   /** `name`: of the file. */
   constructor (name: string) {
-    mkdirSync(FOLDER, { recursive: true })
     this.path = join(FOLDER, `${name}.jsonl`)
     this.#file = createWriteStream(this.path)
   }

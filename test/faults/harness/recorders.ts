@@ -1,14 +1,16 @@
 /** What writes a side's deeds to the ledger: sockets of clients, the store and the producer of the stand-in services. */
 import WebSocket from 'ws'
-import type { SocketConstructor } from '../../../client/src/index.ts'
+import type { Socket } from '../../../client/src/socket.ts'
 import type { Outside } from '../../../demo/outside.ts'
 import type { MessageStore } from '../../../demo/stores/message-store.ts'
 import type { Producer } from '../../../demo/producer.ts'
 import type { Ledger } from './ledger.ts'
 
+export type RecordedSocket = Socket & Pick<WebSocket, 'pause' | 'resume'>
+
 /** The `ws` package's WebSocket for one device, which tells what goes through it. */
-export function recordedSocket (ledger: Ledger, user: string, device: string): SocketConstructor {
-  class RecordedSocket extends WebSocket {
+export function recordedSocket (ledger: Ledger, user: string, device: string): new (url: string, protocols: string[]) => RecordedSocket {
+  class Recorded extends WebSocket {
     #conn = ''
 
     constructor (url: string, protocols: string[]) {
@@ -36,7 +38,7 @@ export function recordedSocket (ledger: Ledger, user: string, device: string): S
       else if (frame['type'] === 'error') ledger.say({ kind: 'error', user, msgId, code: String(frame['error_code']), retryable: frame['retryable'] === true })
     }
   }
-  return RecordedSocket as unknown as SocketConstructor
+  return Recorded as unknown as new (url: string, protocols: string[]) => RecordedSocket
 }
 
 /** What the IM Service does between keeping a message and saying so; where it rejects, the answer is an internal error. */

@@ -1,11 +1,11 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { FAULTS } from '../../../scripts/lib/fault-table.ts'
-import { figuresText, reliabilityPage, securityLines, type Seen } from '../../../scripts/lib/reliability-page.ts'
+import { figuresText, reliabilityPage, securityLines, type SeenRow } from '../../../scripts/lib/reliability-page.ts'
+import { FAULTS } from '../../faults/harness/table.ts'
 
 const root = join(import.meta.dirname, '..', '..', '..')
-const seen = (id: string): Seen => ({ id, fault: `fault ${id}`, done: 'cut', promised: 'nothing is lost', seen: { lost: 0 }, command: `npm run test:faults -- ${id}`, date: '2026-11-30' })
+const seen = (id: string): SeenRow => ({ id, fault: `fault ${id}`, done: 'cut', promised: 'nothing is lost', seen: { lost: 0 }, command: `npm run test:faults -- ${id}`, date: '2026-11-30' })
 
 t.test('the page counts the rows that were seen and tells them in the order of the table', async (t) => {
   const page = reliabilityPage({ rows: [seen('K1'), seen('E1'), seen('ZZ')], security: [] })
@@ -33,6 +33,6 @@ t.test('figures are told in words, with their units', async (t) => {
 t.test('every row of the tests is one of the table', async (t) => {
   const folder = join(root, 'test/faults')
   const ids = readdirSync(folder).filter((name) => name.endsWith('.test.ts')).flatMap((name) => [...readFileSync(join(folder, name), 'utf8').matchAll(/^row\('(\w+)',/gm)].map(([, id]) => id ?? ''))
-  t.strictSame(ids.filter((id) => FAULTS[id] === undefined), [])
+  t.strictSame(ids.filter((id) => !Object.hasOwn(FAULTS, id)), [])
   t.strictSame(ids.filter((id, i) => ids.indexOf(id) !== i), [], 'and each stands once')
 })
