@@ -104,6 +104,12 @@ export class Population {
     return count
   }
 
+  /** Messages that were written so far, whatever became of them. */
+  get written (): number { return this.#turn }
+
+  /** Share of the people who are connected. */
+  get openShare (): number { return this.#people.filter(({ client }) => client.state === 'open').length / this.#people.length }
+
   get isOpen (): boolean { return this.#people.every(({ client }) => client.state === 'open') }
 
   /** One last word in each conversation shows whoever lacks something that he does; then all is compared. */
