@@ -76,7 +76,8 @@ row('T2', '[GW-CON-6] all connections are cut each ten seconds: everybody comes 
   }
   const written = await population.write(50, cut())
   const verdict = await population.verdict(PATIENCE_MS)
-  t.match(verdict, { lost: 0, duplicates: 0, outOfOrder: 0, returns: cuts * CUTS.people })
+  t.match(verdict, { lost: 0, duplicates: 0, outOfOrder: 0 })
+  t.ok(verdict.returns >= cuts * CUTS.people, 'everybody came back each time')
   t.ok(slowestBackMs <= OPEN_MS, `everybody was back ${slowestBackMs} ms after a cut at the latest`)
   return { cuts, written, ...verdict, slowestBackMs }
 })

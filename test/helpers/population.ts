@@ -132,6 +132,12 @@ export class Population {
     }
   }
 
+  /** Forgets what everybody has seen, so that a long run becomes no slower: of each conversation the last number is kept. */
+  forget (): void {
+    for (const { numbers } of this.#accepted.values()) numbers.clear()
+    for (const { shown } of this.#people) for (const numbers of shown.values()) numbers.splice(0, numbers.length - 1)
+  }
+
   close (): void {
     for (const { client } of this.#people) client.close()
   }

@@ -259,18 +259,18 @@ export class FaultWorld {
     if (!this.#isWatching) return
     this.#isWatching = false
     await this.#watching
-    await this.#snapshot()
+    await this.snapshot()
   }
 
   async #watch (): Promise<void> {
     while (this.#isWatching) {
-      await this.#snapshot()
+      await this.snapshot()
       await pause(SNAPSHOT_MS)
     }
   }
 
-  /** Nothing where etcd does not answer. */
-  async #snapshot (): Promise<void> {
+  /** What etcd holds goes into the ledger; nothing where it does not answer. */
+  async snapshot (): Promise<void> {
     try {
       const atMs = performance.now()
       const { entries } = await this.outside.kv.range(USERS, { prefix: true })
