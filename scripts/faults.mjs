@@ -13,6 +13,7 @@ import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { prepare } from './lib/prepare.mjs'
 import { fail, files, root, run } from './lib/project.mjs'
+import { recordRow } from './lib/record-row.mjs'
 
 const ROW = /^row\('(\w+)',/gm
 const FIGURES = /^\s*# FIGURES (.+)$/
@@ -21,7 +22,6 @@ const FAILED = /^\s*not ok \d+/
 const PASSED = /^ok \d+ - \w/
 /** Above what a row gives itself; of the long ones a soak takes an hour and more. */
 const ROW_TIMEOUT_MS = { short: 300_000, long: 5_400_000 }
-const RECORD = join(root, 'docs', 'reliability.json')
 
 const args = process.argv.slice(2)
 const options = args.filter((arg) => arg.startsWith('-'))
@@ -52,7 +52,7 @@ for (const { id, path } of rows) {
   const result = await runRow(id, path)
   results.push(result)
   process.stdout.write(`${result.ok ? 'ok' : 'NOT OK'} ${id} ${result.seconds} s ${result.seed} ${result.figures}\n`)
-  if (result.ok && options.includes('--record')) record(id)
+  if (result.ok && options.includes('--record')) recordRow(id)
   if (named.length === 0) writeFileSync(stateFile, JSON.stringify(results.filter(({ ok }) => ok).map((row) => row.id)))
 }
 const failed = results.filter(({ ok }) => !ok).length
@@ -68,14 +68,6 @@ function readState () {
   } catch {
     return []
   }
-}
-
-/** Rows that did not run now stay as they were seen last. */
-function record (id) {
-  const { rows: before } = JSON.parse(readFileSync(RECORD, 'utf8'))
-  const seen = { ...JSON.parse(readFileSync(join(folder, `${id}.json`), 'utf8')), date: new Date().toISOString().slice(0, 10) }
-  const rows = [...before.filter((row) => row.id !== id), seen].sort((a, b) => a.id.localeCompare(b.id))
-  writeFileSync(RECORD, `${JSON.stringify({ rows }, undefined, 2)}\n`)
 }
 
 async function runRow (id, path) {

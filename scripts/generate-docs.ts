@@ -1,18 +1,21 @@
 /**
  * Writes the pages of docs/ that are made of something else: configuration.md from the table of variables, capacity.md from
- * the measured costs, degraded.md from its table, reliability.md from what the tests of faults and security saw; with
- * `--check` only says whether they are up to date.
+ * the measured costs, degraded.md from its table, reliability.md from what the tests of faults and security saw, soak.md
+ * from the last soak that was kept; with `--check` only says whether they are up to date.
  */
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { referencePage } from '../src/config/describe.ts'
+import type { SoakReport } from '../test/faults/harness/soak.ts'
 import { capacityPage } from './lib/capacity-page.ts'
 import { degradedPage } from './lib/degraded-page.ts'
 import { reliabilityPage, securityLines, type SeenRow } from './lib/reliability-page.ts'
+import { soakPage, soakSvg } from './lib/soak-page.ts'
 
 const read = (path: string): string => readFileSync(new URL(`../${path}`, import.meta.url), 'utf8')
 const textsOf = (folder: string): Record<string, string> => Object.fromEntries(readdirSync(new URL(`../${folder}/`, import.meta.url)).map((name) => [`${folder}/${name}`, read(`${folder}/${name}`)]))
 
+const soak = existsSync(new URL('../docs/soak.json', import.meta.url)) ? JSON.parse(read('docs/soak.json')) as SoakReport : undefined
 const mutations = Object.values(textsOf('test/mutations')).flatMap((text) => (JSON.parse(text) as Array<{ readonly id: string }>).map(({ id }) => id))
 const PAGES = {
   'docs/configuration.md': referencePage(),
@@ -21,7 +24,8 @@ const PAGES = {
   'docs/reliability.md': reliabilityPage({
     rows: (JSON.parse(read('docs/reliability.json')) as { readonly rows: readonly SeenRow[] }).rows,
     security: securityLines(read('SECURITY.md'), textsOf('test/security'), mutations)
-  })
+  }),
+  ...(soak !== undefined && { 'docs/soak.md': soakPage(soak), 'docs/soak.svg': `${soakSvg(soak)}\n` })
 }
 
 for (const [name, page] of Object.entries(PAGES)) {

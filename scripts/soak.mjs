@@ -3,7 +3,7 @@
  *
  *   npm run soak -- 60m                the time as 90s, 2m or 1h
  *   npm run soak -- 60m --seed 7       the same faults in the same order again
- *   npm run soak -- 60m --record       takes its report over into docs/soak.json, and writes docs/soak.md with the plot from it
+ *   npm run soak -- 60m --record       takes its report over into docs/, and writes docs/soak.md with the plot from it
  *
  * The report of the last run is in .cache/faults/soak.json. Fails where an invariant did not hold or, from 30 minutes on, something grew.
  */
@@ -12,6 +12,7 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { prepare } from './lib/prepare.mjs'
 import { fail, root, run } from './lib/project.mjs'
+import { recordRow } from './lib/record-row.mjs'
 
 const UNITS_MS = { s: 1_000, m: 60_000, h: 3_600_000 }
 /** Start, settling after each fault, end. */
@@ -29,6 +30,7 @@ const env = { FAULT_ROWS: 'T3', FAULT_TIMES: 'long', SOAK_MS: String(durationMs)
 const code = await run(process.execPath, ['--import', 'tsx', 'test/faults/soak.test.ts'], { env, timeoutMs: durationMs * 1.5 + MARGIN_MS })
 if (code === 0 && values.record) {
   copyFileSync(join(root, '.cache/faults/soak.json'), join(root, 'docs/soak.json'))
+  recordRow('T3', { command: `npm run soak -- ${positionals[0]}` })
   if (await run(process.execPath, ['--import', 'tsx', 'scripts/generate-docs.ts']) !== 0) fail('the page was not written')
 }
 process.exitCode = code

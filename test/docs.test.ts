@@ -9,7 +9,7 @@ import { CLOSE } from '../src/protocol/close-codes.ts'
 
 const root = join(import.meta.dirname, '..')
 const read = (path: string): string => readFileSync(join(root, path), 'utf8')
-const pages = ['README.md', 'CONTRIBUTING.md', 'SECURITY.md', 'CHANGELOG.md', 'docs/behaviour.md', 'docs/configuration.md', 'docs/capacity.md', 'docs/clustering.md', 'docs/degraded.md', 'docs/fenced-sessions.md', 'docs/rehearse.md', 'bench/README.md']
+const pages = ['README.md', 'CONTRIBUTING.md', 'SECURITY.md', 'CHANGELOG.md', 'docs/behaviour.md', 'docs/configuration.md', 'docs/capacity.md', 'docs/clustering.md', 'docs/degraded.md', 'docs/fenced-sessions.md', 'docs/rehearse.md', 'docs/reliability.md', 'bench/README.md']
   .map((page) => ({ page, text: read(page) }))
 const { scripts } = JSON.parse(read('package.json')) as { readonly scripts: Readonly<Record<string, string>> }
 

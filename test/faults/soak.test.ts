@@ -3,7 +3,6 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { FOLDER } from './harness/ledger.ts'
 import { isLong, PATIENCE_MS, row } from './harness/row.ts'
-import { seedOfRun } from './harness/seed.ts'
 import { soak } from './harness/soak.ts'
 import { SOAK_LINES } from './harness/soak-faults.ts'
 
@@ -20,7 +19,7 @@ const SETTINGS = { AUTH_CACHE_SIZE: '500', ROUTE_CACHE_SIZE: '500' }
 const most = (numbers: readonly number[]): number => Math.round(Math.max(...numbers) * 100) / 100
 
 row('T3', 'whatever befalls it, one fault each 30 seconds, nothing that was acknowledged is lost, the invariants hold and nothing grows', { lines: SOAK_LINES, settings: SETTINGS, inspected: true, ttlMs: 10_000, longTimeoutMs: DURATION_MS * 1.5 + 600_000 }, async (t, world) => {
-  const report = await soak(t, world, { durationMs: DURATION_MS, seed: seedOfRun(), patienceMs: PATIENCE_MS })
+  const report = await soak(t, world, { durationMs: DURATION_MS, patienceMs: PATIENCE_MS })
   writeFileSync(join(FOLDER, 'soak.json'), `${JSON.stringify(report, undefined, 2)}\n`)
   const { minutes, capacity, perSecond, acknowledged, lost, faults, growth } = report
   const heapPercent = most(growth.map((each) => each.heapPercent))

@@ -51,6 +51,7 @@ const WAITING = /^im_gateway_(?:connections|pending_pushes|sends_in_flight|outbo
 
 export class FaultWorld {
   readonly ledger: Ledger
+  readonly seed: number
   readonly random: () => number
   readonly lines: ReadonlyMap<Line, TcpProxy>
   /** Set by a row: what the IM Service does between keeping a message and its answer. */
@@ -64,10 +65,11 @@ export class FaultWorld {
   #isWatching = true
   #watching: Promise<void> = Promise.resolve()
 
-  private constructor (all: Nodes, ledger: Ledger, random: () => number, lines: ReadonlyMap<Line, TcpProxy>, settings: Readonly<Record<string, string>>, expected: Map<string, string>, inspectors: ReadonlyMap<string, string>) {
+  private constructor (all: Nodes, ledger: Ledger, seed: number, lines: ReadonlyMap<Line, TcpProxy>, settings: Readonly<Record<string, string>>, expected: Map<string, string>, inspectors: ReadonlyMap<string, string>) {
     this.#all = all
     this.ledger = ledger
-    this.random = random
+    this.seed = seed
+    this.random = seeded(seed)
     this.lines = lines
     this.#settings = settings
     this.#expected = expected
@@ -113,7 +115,7 @@ export class FaultWorld {
       proxies.set(line, await TcpProxy.to(all.world.gatewayEnv[ADDRESSES[line]] ?? ''))
       own[ADDRESSES[line]] = proxies.get(line)?.address ?? ''
     }
-    const world = later.world = new FaultWorld(all, ledger, seeded(seed), proxies, own, expected, inspectors)
+    const world = later.world = new FaultWorld(all, ledger, seed, proxies, own, expected, inspectors)
     for (const node of nodes) await world.startNode(node)
     world.#watching = world.#watch()
     t.teardown(() => world.stopWatching())

@@ -44,7 +44,7 @@ export interface SoakReport {
   readonly growth: readonly SoakGrowth[]
 }
 
-export interface SoakOptions { readonly durationMs: number, readonly seed: number, readonly patienceMs: number }
+export interface SoakOptions { readonly durationMs: number, readonly patienceMs: number }
 
 const SIZES = { people: 300, groups: 15, groupSize: 20 }
 const FAULT_EACH_MS = 30_000
@@ -56,7 +56,7 @@ const warmUpOf = (durationMs: number): number => Math.min(600_000, durationMs / 
 const HELD: ReadonlyArray<readonly [name: 'heapPercent' | 'timers' | 'files', of: (sample: SoakSample) => number]> = [['heapPercent', ({ heapBytes }) => heapBytes], ['timers', ({ timers }) => timers], ['files', ({ files }) => files]]
 
 /** `t` fails by the name of the fault where an invariant does not hold after it. */
-export async function soak (t: Test, world: FaultWorld, { durationMs, seed, patienceMs }: SoakOptions): Promise<SoakReport> {
+export async function soak (t: Test, world: FaultWorld, { durationMs, patienceMs }: SoakOptions): Promise<SoakReport> {
   const ways = await waysIn(t, world)
   const population = await world.populate(t, SIZES, patienceMs, () => ways.urls)
   const capacityMs = performance.now()
@@ -100,7 +100,7 @@ export async function soak (t: Test, world: FaultWorld, { durationMs, seed, pati
   const warmUpMs = warmUpOf(durationMs)
   return {
     date: new Date().toISOString().slice(0, 10),
-    seed,
+    seed: world.seed,
     minutes: minute(),
     warmUpMinutes: warmUpMs / 60_000,
     people: SIZES.people,
