@@ -13,17 +13,17 @@ import { reliabilityPage, securityLines, type SeenRow } from './lib/reliability-
 import { soakPage, soakSvg } from './lib/soak-page.ts'
 
 const read = (path: string): string => readFileSync(new URL(`../${path}`, import.meta.url), 'utf8')
-const textsOf = (folder: string): Record<string, string> => Object.fromEntries(readdirSync(new URL(`../${folder}/`, import.meta.url)).map((name) => [`${folder}/${name}`, read(`${folder}/${name}`)]))
+const textsOf = (folder: string, ending: string): Record<string, string> => Object.fromEntries(readdirSync(new URL(`../${folder}/`, import.meta.url)).filter((name) => name.endsWith(ending)).map((name) => [`${folder}/${name}`, read(`${folder}/${name}`)]))
 
 const soak = existsSync(new URL('../docs/soak.json', import.meta.url)) ? JSON.parse(read('docs/soak.json')) as SoakReport : undefined
-const mutations = Object.values(textsOf('test/mutations')).flatMap((text) => (JSON.parse(text) as Array<{ readonly id: string }>).map(({ id }) => id))
+const mutations = Object.values(textsOf('test/mutations', '.json')).flatMap((text) => (JSON.parse(text) as Array<{ readonly id: string }>).map(({ id }) => id))
 const PAGES = {
   'docs/configuration.md': referencePage(),
   'docs/capacity.md': capacityPage(read('charts/im-gateway/values.yaml')),
   'docs/degraded.md': degradedPage(),
   'docs/reliability.md': reliabilityPage({
     rows: (JSON.parse(read('docs/reliability.json')) as { readonly rows: readonly SeenRow[] }).rows,
-    security: securityLines(read('SECURITY.md'), textsOf('test/security'), mutations)
+    security: securityLines(read('SECURITY.md'), textsOf('test/security', '.test.ts'), mutations)
   }),
   ...(soak !== undefined && { 'docs/soak.md': soakPage(soak), 'docs/soak.svg': `${soakSvg(soak)}\n` })
 }

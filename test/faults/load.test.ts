@@ -13,14 +13,11 @@ const MAX_DELAY_MS = 200
 /** The largest value that a gauge had on any node, looked at until `during` is over. */
 async function highest (world: FaultWorld, gauge: string, during: Promise<unknown>): Promise<number> {
   const ofNode = new RegExp(`^im_gateway_${gauge} (\\S+)$`, 'm')
-  let isOver = false
+  const over = during.then(() => true)
   let most = 0
-  const over = during.finally(() => { isOver = true })
-  while (!isOver) {
+  do {
     for (const { port } of world.nodes) most = Math.max(most, Number(ofNode.exec(await world.metrics(port))?.[1]))
-    await pause(LOOK_EVERY_MS)
-  }
-  await over
+  } while (!await Promise.race([over, pause(LOOK_EVERY_MS)]))
   return most
 }
 

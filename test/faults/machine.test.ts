@@ -197,9 +197,9 @@ row('N5', '[GW-OVL-1] a node short of memory refuses newcomers and closes the sl
     slow.push(client)
   }
   let [most, refused, pushed] = [0, 0, 0]
-  let isEnough = false
+  const pushing = { isOver: false }
   const lane = async (name: number): Promise<void> => {
-    for (let i = name; !isEnough; i += AT_ONCE) {
+    for (let i = name; !pushing.isOver; i += AT_ONCE) {
       pushed++
       const request = { msgId: `m${i}`, recipientId: `slow${i % SLOW_READERS}-${world.run}`, deviceId: '', senderId: 'faults', content: CONTENT, messageType: 'text', sequenceNumber: 1n, timestamp: BigInt(Date.now()), conversationId: '', metadata: {}, excludeDeviceId: '', scope: Scope.CLUSTER }
       // What becomes of a push to somebody who does not read is not looked at here.
@@ -214,7 +214,7 @@ row('N5', '[GW-OVL-1] a node short of memory refuses newcomers and closes the sl
     if (status === 503) refused++
     return refused > 0 && await evictions() > 0
   }, PATIENCE_MS).catch(() => {})
-  isEnough = true
+  pushing.isOver = true
   await Promise.all(lanes)
   const slowClosed = await evictions()
   t.ok(refused > 0, 'newcomers are refused')
