@@ -7,7 +7,8 @@
  *   npm run test:faults -- --restart    forgets what passed before
  *   npm run test:faults -- --record     takes what rows saw over into docs/reliability.json and writes docs/reliability.md from it
  *
- * Each row prints its seed; FC_SEED=… repeats it. The ledgers of the last run are in .cache/faults/. The last line has the totals.
+ * Each row prints its seed; FC_SEED=… repeats it. In .cache/faults/ are the ledgers of the last run, and of each row that
+ * passed what was seen, as ROW.json. A row of the table without a test has failed. The last line has the totals.
  */
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -15,7 +16,9 @@ import { prepare } from './lib/prepare.mjs'
 import { fail, files, root, run } from './lib/project.mjs'
 import { recordRow } from './lib/record-row.mjs'
 
-const ROW = /^row\('(\w+)',/gm
+const ROW = /^row(?:WithoutWorld)?\('(\w+)',/gm
+const TABLE = 'test/faults/harness/table.ts'
+const TABLE_ROW = /^ {2}(\w+): \{/gm
 const FIGURES = /^\s*# FIGURES (.+)$/
 const SEED = /^\s*# (FC_SEED=\d+)/
 const FAILED = /^\s*not ok \d+/
@@ -42,6 +45,7 @@ await prepare()
 
 const passedBefore = named.length > 0 ? [] : readState()
 const results = []
+const startedMs = performance.now()
 for (const { id, path } of rows) {
   if (named.length > 0 && !named.includes(id)) continue
   if (passedBefore.includes(id)) {
@@ -55,11 +59,18 @@ for (const { id, path } of rows) {
   if (result.ok && options.includes('--record')) recordRow(id)
   if (named.length === 0) writeFileSync(stateFile, JSON.stringify(results.filter(({ ok }) => ok).map((row) => row.id)))
 }
+if (named.length === 0) {
+  for (const [, id] of readFileSync(join(root, TABLE), 'utf8').matchAll(TABLE_ROW)) {
+    if (rows.some((row) => row.id === id)) continue
+    results.push({ id, ok: false })
+    process.stdout.write(`NOT OK ${id} has no test\n`)
+  }
+}
 const failed = results.filter(({ ok }) => !ok).length
 // The next run begins anew only where this one saw all rows pass.
 if (named.length === 0 && failed === 0) rmSync(stateFile, { force: true })
 if (options.includes('--record')) await run(process.execPath, ['--import', 'tsx', 'scripts/generate-docs.ts'])
-process.stdout.write(`${results.length - failed} passed, ${failed} failed\n`)
+process.stdout.write(`${results.length} rows, ${Math.round((performance.now() - startedMs) / 1000)} s\n${results.length - failed} passed, ${failed} failed\n`)
 process.exitCode = failed === 0 && results.length > 0 ? 0 : 1
 
 function readState () {

@@ -102,6 +102,8 @@ export class KafkaSession {
     await this.#admin.connect()
     for (const topic of positions.unstarted) positions.start(topic, await startingOffsets(this.#admin, topic, firstClientMs))
     if (this.#over) return
+    // At once: a consumer that may not read lives no longer than until its first fetch.
+    void this.#probe()
     await this.#consumer.connect()
     // Whatever has no position, or one that Kafka has thrown away, begins at the earliest record there is.
     await this.#consumer.subscribe({ topics: [...topics], fromBeginning: true })

@@ -23,6 +23,9 @@ export interface ReliabilitySources {
   readonly security: readonly SecurityLine[]
 }
 
+/** The row that counts. */
+const LEDGER = 'L1'
+const HEAD = ['| row | fault | what was done | promised | seen | on | again |', '|---|---|---|---|---|---|---|']
 const LINE = /^(\d+)\. (.+)$/gm
 const TEST_NAME = /\btest\(\s*['"`]security (\d+):/g
 
@@ -37,7 +40,9 @@ export function securityLines (page: string, tests: Readonly<Record<string, stri
 /** The page as Markdown. */
 export function reliabilityPage ({ rows, security }: ReliabilitySources): string {
   const byId = new Map(rows.map((row) => [row.id, row]))
-  const seen = Object.keys(FAULTS).flatMap((id) => byId.get(id) ?? [])
+  const ids = Object.keys(FAULTS).filter((id) => id !== LEDGER)
+  const seen = ids.flatMap((id) => byId.get(id) ?? [])
+  const all = byId.get(LEDGER)
   const tried = security.filter(({ tests, mutations }) => tests > 0 && mutations > 0)
   return [
     '# What it was put through', '',
@@ -47,10 +52,10 @@ export function reliabilityPage ({ rows, security }: ReliabilitySources): string
     'truth; that nothing is kept; that processes end as they were told. Each run prints its seed, and `FC_SEED=…` repeats it. Without `--long` times are',
     'scaled down (a TTL of 6 s instead of 90 s).', '',
     '## Faults', '',
-    `${seen.length} of ${Object.keys(FAULTS).length}.`, '',
-    '| row | fault | what was done | promised | seen | on | again |',
-    '|---|---|---|---|---|---|---|',
-    ...seen.map(({ id, fault, done, promised, seen: figures, date, command }) => `| ${id} | ${fault} | ${done} | ${promised} | ${figuresText(figures)} | ${date} | \`${command}\` |`), '',
+    `${seen.length} of ${ids.length}.`, '',
+    ...HEAD,
+    ...seen.map(line), '',
+    ...(all === undefined ? [] : ['## Acknowledged and lost', '', ...HEAD, line(all), '']),
     '## Security', '',
     `${tried.length} of ${security.length} lines of [SECURITY.md](../SECURITY.md). Tests are attacks on a whole node (\`npm run test:security\`); a mutation takes the defence away and`,
     'demands that they fail (`npm run test:mutations`).', '',
@@ -58,6 +63,10 @@ export function reliabilityPage ({ rows, security }: ReliabilitySources): string
     '|---|---|---|---|',
     ...security.map(({ number, text, files, tests, mutations }) => `| ${number} | ${text} | ${tests} in ${files.map((file) => `[${file.split('/').at(-1)}](../${file})`).join(', ')} | ${mutations} |`), ''
   ].join('\n')
+}
+
+function line ({ id, fault, done, promised, seen, date, command }: SeenRow): string {
+  return `| ${id} | ${fault} | ${done} | ${promised} | ${figuresText(seen)} | ${date} | \`${command}\` |`
 }
 
 /** `{ repairMs: 1203, lost: 0 }`: repair 1,203 ms, lost 0. */

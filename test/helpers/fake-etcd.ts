@@ -16,6 +16,9 @@ type Done = (error: object | null, answer?: object) => void
 export class FakeEtcd {
   readonly #kv: MemoryKv
   readonly #services: Readonly<Record<string, Service>>
+  readonly #watches = new Set<ServerDuplexStream<IWatchRequest, object>>()
+  /** After how many events the next watches end. */
+  #breaks: readonly number[] = []
   #server: Server | undefined
   #port = 0
 
@@ -50,6 +53,12 @@ export class FakeEtcd {
   freeze (): void { this.#kv.freeze() }
   thaw (): void { this.#kv.heal() }
 
+  /** The watches end, and the ones that follow each after so many events, be it in the middle of a revision; then they hold again. */
+  breakWatches (...afterEvents: readonly number[]): void {
+    this.#breaks = afterEvents
+    for (const stream of this.#watches) breakOff(stream)
+  }
+
   #keys (): UntypedServiceImplementation {
     return {
       Range: answers(async (request: Required<IRangeRequest>) => {
@@ -77,19 +86,37 @@ export class FakeEtcd {
   }
 
   #watch (stream: ServerDuplexStream<IWatchRequest, object>): void {
-    stream.on('error', () => {})
+    this.#watches.add(stream)
+    stream.on('error', () => { this.#watches.delete(stream) })
     stream.on('data', ({ create_request: asked }: { create_request?: { key: Buffer, start_revision: string } | null }) => {
       if (asked === null || asked === undefined) return
+      const [breakAfter = Infinity, ...breaks] = this.#breaks
+      this.#breaks = breaks
+      let left = breakAfter
       const tell = (revision: number, facts: object): void => { stream.write({ header: { revision }, watch_id: 0, ...facts }) }
       tell(this.#kv.store.revision, { created: true })
       const watch = this.#kv.watch(asked.key.toString(), Number(asked.start_revision), {
-        onEvents: (events, revision) => { tell(revision, { events: events.map(eventOf) }) },
+        onEvents: (events, revision) => {
+          const told = events.slice(0, left)
+          left -= told.length
+          tell(revision, { events: told.map(eventOf), fragment: told.length < events.length })
+          if (left === 0) breakOff(stream)
+        },
         onProgress: (revision) => { tell(revision, {}) },
         onEnd: ({ compactedAt = 0 }) => { tell(this.#kv.store.revision, { canceled: true, compact_revision: compactedAt }) }
       })
-      stream.on('cancelled', () => { watch.cancel() })
+      stream.on('error', () => { watch.cancel() })
+      stream.on('cancelled', () => {
+        this.#watches.delete(stream)
+        watch.cancel()
+      })
     })
   }
+}
+
+/** What was written before leaves; then the call ends. */
+function breakOff (stream: ServerDuplexStream<IWatchRequest, object>): void {
+  stream.emit('error', { code: status.UNAVAILABLE, details: 'the watch was broken off' })
 }
 
 function answers<Req> (work: (request: Req) => Promise<object>): (call: ServerUnaryCall<Req, object>, done: Done) => void {

@@ -2,6 +2,7 @@
  * Gateways as processes on real etcd, Redis and Kafka, stand-in services that can be slowed and cut off, and a ledger of
  * what all of them did.
  */
+import { readFileSync } from 'node:fs'
 import type { Test } from 'tap'
 import { ImClient } from '../../../client/src/index.ts'
 import type { Gateway } from '../../../demo/gateway.ts'
@@ -245,13 +246,16 @@ export class FaultWorld {
     return await (await fetch(`http://127.0.0.1:${port}/metrics`)).text()
   }
 
-  /** The sum of a counter's series on all nodes; `labels`: what they have to contain, as exposed. */
+  /** The sum of a metric's series on all nodes; `labels`: what they have to contain, as exposed. */
   async count (name: string, ...labels: string[]): Promise<number> {
+    return (await Promise.all(this.nodes.map((node) => this.countOn(node, name, ...labels)))).reduce((sum, count) => sum + count, 0)
+  }
+
+  /** The same of one node. */
+  async countOn ({ port }: Gateway, name: string, ...labels: string[]): Promise<number> {
     let sum = 0
-    for (const { port } of this.nodes) {
-      for (const line of (await this.metrics(port)).split('\n')) {
-        if (line.startsWith(`im_gateway_${name}`) && labels.every((label) => line.includes(label))) sum += Number(line.slice(line.lastIndexOf(' ')))
-      }
+    for (const line of (await this.metrics(port)).split('\n')) {
+      if (line.startsWith(`im_gateway_${name}`) && labels.every((label) => line.includes(label))) sum += Number(line.slice(line.lastIndexOf(' ')))
     }
     return sum
   }
@@ -290,4 +294,8 @@ export class FaultWorld {
 
 export function pause (ms: number): Promise<void> {
   return new Promise((resolve) => { setTimeout(resolve, ms) })
+}
+
+export function residentBytes (pid: number): number {
+  return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) * 1024
 }

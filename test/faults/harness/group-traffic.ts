@@ -6,13 +6,15 @@ const AGAIN_MS = 200
 export class GroupTraffic {
   readonly groups: string[] = []
   readonly #world: FaultWorld
+  readonly #content: string
   #lanes: Array<Promise<void>> = []
   #isOver = false
   #records = 0
 
   /** So many groups, each with the same members. */
-  constructor (world: FaultWorld, groups: number, members: readonly string[]) {
+  constructor (world: FaultWorld, groups: number, members: readonly string[], content = 'hi') {
     this.#world = world
+    this.#content = content
     for (let i = 0; i < groups; i++) {
       const group = `group_t${i}-${world.run}`
       this.groups.push(group)
@@ -29,7 +31,7 @@ export class GroupTraffic {
       const pauseMs = 1000 * this.groups.length / perSecond
       const startedMs = performance.now()
       for (let sequence = 1; !this.#isOver; sequence++) {
-        const record = { msg_id: `t${lane}-${sequence}`, group_id: group, sender_id: 'traffic', content: 'hi', message_type: 'text', sequence_number: sequence, timestamp: Date.now() }
+        const record = { msg_id: `t${lane}-${sequence}`, group_id: group, sender_id: 'traffic', content: this.#content, message_type: 'text', sequence_number: sequence, timestamp: Date.now() }
         // What the broker did not say it has is given to it again: it may have it twice.
         while (!await producer.produce('group_msg', group, record).then(() => true, () => false)) await pause(AGAIN_MS)
         this.#records++

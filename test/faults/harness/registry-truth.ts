@@ -63,6 +63,8 @@ export class RegistryTruth {
   start (): void {
     this.#running = true
     this.#polling = this.#poll()
+    // Told by `stop`.
+    this.#polling.catch(() => {})
   }
 
   /** Rejects where etcd did not answer a poll. */

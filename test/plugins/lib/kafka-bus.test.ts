@@ -275,6 +275,17 @@ t.test('the lag follows the ends of the topics while nothing is fetched, and kee
   t.equal(meter.gauge('kafka_lag group_msg'), 30)
 })
 
+t.test('a consumer that crashes at each first fetch still tells how far behind it is', async (t) => {
+  const { cluster, clock, meter } = await reading()
+  cluster.ends.set('messages', [130, 200])
+  cluster.consumer.emit('crash', { error: new Error('not authorized') })
+  await clock.run(1_000)
+  t.equal(cluster.consumers.length, 2)
+  cluster.consumer.emit('crash', { error: new Error('not authorized') })
+  await settle()
+  t.equal(meter.gauge('kafka_lag group_msg'), 30)
+})
+
 t.test('positions are committed at the interval, or not at all, and a commit that fails harms nothing', async (t) => {
   const { cluster, clock, meter } = await reading({ commitIntervalMs: 1_000 })
   await cluster.consumer.batch('messages', 1, 200, ['a'])
