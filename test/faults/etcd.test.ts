@@ -1,11 +1,10 @@
 /** What befalls etcd: nobody is closed for it, and afterwards the registry is the truth again. */
 import { Etcd3 } from 'etcd3'
 import type { Test } from 'tap'
-import { USERS } from '../../src/registry/records.ts'
+import { deviceKey, USERS } from '../../src/registry/records.ts'
 import { eventually } from '../helpers/bus-conformance.ts'
 import { pause, type FaultWorld } from './harness/fault-world.ts'
 import { knock } from './harness/knock.ts'
-import { isTrue } from './harness/registry-truth.ts'
 import { isLong, PATIENCE_MS, row, TTL_MS, type Figures } from './harness/row.ts'
 
 const PEOPLE = 300
@@ -44,6 +43,17 @@ async function befall (t: Test, world: FaultWorld, { lastsMs, strike, mend, repa
   const verdict = await population.verdict(PATIENCE_MS)
   t.match(verdict, { lost: 0, duplicates: 0, outOfOrder: 0, returns: 0 }, 'nobody was closed for it and no message was lost')
   return { written, repairMs, closes: verdict.returns, lost: verdict.lost }
+}
+
+/** Whether etcd holds what is connected, and nothing else. */
+async function isTrue (world: FaultWorld): Promise<boolean> {
+  const { entries } = await world.outside.kv.range(USERS, { prefix: true })
+  const live = new Map<string, string>()
+  for (const entry of world.ledger.entries) {
+    if (entry.kind === 'opened') live.set(entry.conn, deviceKey(entry.user, entry.device))
+    else if (entry.kind === 'closed') live.delete(entry.conn)
+  }
+  return entries.length === live.size && entries.every(({ key, value }) => live.get((JSON.parse(value) as { conn: string }).conn) === key)
 }
 
 const killed = { strike: (world: FaultWorld) => world.services.kill('etcd1'), mend: (world: FaultWorld) => world.services.restart('etcd') }
