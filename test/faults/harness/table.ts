@@ -38,7 +38,7 @@ export const FAULTS = {
   N2: { fault: 'gateways are restarted one after the other', done: 'SIGTERM under load, with a silent client', promised: 'each ends with 0 in time; nothing is lost; closes are paced; no key is left' },
   N3: { fault: 'a second SIGTERM; a SIGTERM during the start', done: 'signals', promised: 'it ends within 1 s' },
   N4: { fault: 'the event loop stalls', done: 'SIGSTOP and SIGCONT, for less and for more than the heartbeat time-out', promised: 'nobody is closed for it; newcomers are refused until it has caught up' },
-  N5: { fault: 'memory runs short', done: '120 clients stop reading and are sent more than MEMORY_LIMIT leaves room for', promised: 'upgrades are refused, the slowest readers closed; no kill; who reads stays' },
+  N5: { fault: 'memory runs short', done: '40 clients stop reading and are sent more than MEMORY_LIMIT leaves room for', promised: 'upgrades are refused, the slowest readers closed; no kill; who reads stays' },
   N6: { fault: 'the wall clock jumps by an hour', done: 'the clock of the running processes set an hour ahead, an hour back and right again', promised: 'nobody is closed for it, no lease is called lost' },
   N7: { fault: 'descriptors run out', done: '`prlimit --nofile` of the running process, 200 connections where there are files for 20', promised: '503 at the cap; past it newcomers are reset; who is in is served; the process lives and recovers' },
   F1: { fault: 'malformed frames and random JSON', done: '10,000 of each on raw sockets, seeded', promised: 'closed with the right codes; a neighbour notices nothing' },
