@@ -1,6 +1,5 @@
 /** Everybody at once: who was cut off comes back, in time and without harm to those who serve. */
 import { pause, type FaultWorld } from './harness/fault-world.ts'
-import { waysIn } from './harness/ways-in.ts'
 import { eventually } from '../helpers/bus-conformance.ts'
 import { isLong, PATIENCE_MS, row } from './harness/row.ts'
 
@@ -47,34 +46,4 @@ row('T1', '[GW-OVL-1] everybody who was on a node that is killed is back within 
   t.equal(breaker, 0, 'the Auth Service was not given up')
   t.ok(delayMs < MAX_DELAY_MS, `the event loops were ${delayMs} ms late at most`)
   return { people: STORM.people, written, backMs, delayMs, lost: verdict.lost }
-})
-
-const CUTS = { people: 300, groups: 15, groupSize: 20 }
-const CUT_EVERY_MS = 10_000
-const CUTS_MS = isLong ? 1_200_000 : 40_000
-const OPEN_MS = 8_000
-
-row('T2', '[GW-CON-6] all connections are cut each ten seconds: everybody comes back each time, misses nothing, and nothing is left of the old ones', { longTimeoutMs: 1_800_000 }, async (t, world) => {
-  const ways = await waysIn(t, world)
-  const population = await world.populate(t, CUTS, PATIENCE_MS, () => ways.urls)
-  let cuts = 0
-  let slowestBackMs = 0
-  const cut = async (): Promise<void> => {
-    const startedMs = performance.now()
-    while (performance.now() - startedMs < CUTS_MS) {
-      const cutMs = performance.now()
-      cuts++
-      ways.cut()
-      await eventually(() => !population.isOpen, PATIENCE_MS)
-      await eventually(() => population.isOpen, PATIENCE_MS)
-      slowestBackMs = Math.max(slowestBackMs, Math.round(performance.now() - cutMs))
-      await pause(CUT_EVERY_MS - (performance.now() - cutMs))
-    }
-  }
-  const written = await population.write(50, cut())
-  const verdict = await population.verdict(PATIENCE_MS)
-  t.match(verdict, { lost: 0, duplicates: 0, outOfOrder: 0 })
-  t.ok(verdict.returns >= cuts * CUTS.people, 'everybody came back each time')
-  t.ok(slowestBackMs <= OPEN_MS, `everybody was back ${slowestBackMs} ms after a cut at the latest`)
-  return { cuts, written, ...verdict, slowestBackMs }
 })

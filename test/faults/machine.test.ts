@@ -1,18 +1,15 @@
-/** What the machine does to a node: it stops it, runs out of memory or files, and sets its clock. */
+/** What the machine does to a node: it stops it, runs out of files, and sets its clock. */
 import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import type { Test } from 'tap'
 import type { Gateway } from '../../demo/gateway.ts'
-import { Scope } from '../../src/generated/gateway/v1/gateway.ts'
 import { eventually } from '../helpers/bus-conformance.ts'
-import { RawClient } from '../helpers/raw-client.ts'
-import { pause, residentBytes, type FaultWorld } from './harness/fault-world.ts'
-import { GroupTraffic } from './harness/group-traffic.ts'
+import { pause, type FaultWorld } from './harness/fault-world.ts'
 import { valueOf } from './harness/inspect.ts'
 import { knock, type Answer } from './harness/knock.ts'
 import { ManualClient } from './harness/manual-client.ts'
-import { MIB, openFiles } from './harness/process-figures.ts'
+import { openFiles } from './harness/process-figures.ts'
 import { isLong, PATIENCE_MS, row } from './harness/row.ts'
 
 const stranger = (world: FaultWorld, name: string): string => world.world.auth.mint(`${name}-${world.run}`, 'phone').accessToken
@@ -172,65 +169,4 @@ row('N7', '[GW-OVL-1] a node out of files refuses and resets newcomers, serves t
   const closes = closedUnasked(world) - 1
   t.equal(closes, 0, 'nobody was closed but the one who left')
   return { connections: MAX_CONNECTIONS, peers: PEERS, reset, resetMs, recoveredMs, closes }
-})
-
-const HEADROOM_MIB = 40
-/** The kernel takes some megabytes for each of them first. */
-const SLOW_READERS = 40
-const NEIGHBOURS = 20
-const CONTENT = 'x'.repeat(8_000)
-const AT_ONCE = 400
-/** So small that the node starts with the limit that the row gives it. */
-const SMALL = { MEMBERSHIP_CACHE_BYTES: '1MB', AUTH_CACHE_SIZE: '1000', ROUTE_CACHE_SIZE: '1000', OUTBOX_BYTES: '4MB', OUTBOX_TOTAL_BYTES: '64MB', MAX_PENDING_PUSH_BYTES: '1GB', WRITE_WAIT: '1m', ACK_TIMEOUT: '200ms' }
-const MAX_MEMORY_SHARE = 0.8
-
-row('N5', '[GW-OVL-1] a node short of memory refuses newcomers and closes the slowest readers, keeps all others, and lives', { nodes: ['measure'], settings: SMALL }, async (t, world) => {
-  const measured = first(world)
-  await quietClients(t, world, measured, 10)
-  const restingBytes = residentBytes(pidOf(measured))
-  const limitMiB = Math.ceil((restingBytes / MIB + HEADROOM_MIB) / MAX_MEMORY_SHARE)
-  const node = await world.startNode('node-a', { MEMORY_LIMIT: `${limitMiB}MB` })
-  const users = Array.from({ length: NEIGHBOURS }, (_, i) => `neighbour${i}-${world.run}`)
-  const traffic = new GroupTraffic(world, 1, users)
-  await world.connect(t, users, PATIENCE_MS, node.url)
-  traffic.start(20)
-  const slow: RawClient[] = []
-  t.teardown(() => { for (const client of slow) client.socket.destroy() })
-  for (let i = 0; i < SLOW_READERS; i++) {
-    const client = await RawClient.connect({ port: node.port, token: stranger(world, `slow${i}`) })
-    client.socket.pause()
-    slow.push(client)
-  }
-  let [most, refused, pushed] = [0, 0, 0]
-  const pushing = { isOver: false }
-  const lane = async (name: number): Promise<void> => {
-    for (let i = name; !pushing.isOver; i += AT_ONCE) {
-      pushed++
-      const request = { msgId: `m${i}`, recipientId: `slow${i % SLOW_READERS}-${world.run}`, deviceId: '', senderId: 'faults', content: CONTENT, messageType: 'text', sequenceNumber: 1n, timestamp: BigInt(Date.now()), conversationId: '', metadata: {}, excludeDeviceId: '', scope: Scope.CLUSTER }
-      // What becomes of a push to somebody who does not read is not looked at here.
-      await world.world.gatewayClient.pushMessage(node.grpc, request, PATIENCE_MS).catch(() => {})
-    }
-  }
-  const lanes = Array.from({ length: AT_ONCE }, (_, name) => lane(name))
-  const evictions = (): Promise<number> => world.count('evictions_total{', 'limit="total"')
-  await eventually(async () => {
-    most = Math.max(most, residentBytes(pidOf(node)))
-    const { status } = await knock(node.url, stranger(world, `late${refused}`))
-    if (status === 503) refused++
-    return refused > 0 && await evictions() > 0
-  }, PATIENCE_MS).catch(() => {})
-  pushing.isOver = true
-  await Promise.all(lanes)
-  const slowClosed = await evictions()
-  t.ok(refused > 0, 'newcomers are refused')
-  t.ok(slowClosed > 0, 'the slowest readers are closed')
-  for (const client of slow) client.reset()
-  const freed = performance.now()
-  await eventually(async () => (await knock(node.url, stranger(world, 'after'))).status === 101, PATIENCE_MS)
-  const admitsMs = Math.round(performance.now() - freed)
-  await traffic.stop()
-  await pause(1_000)
-  const closes = closedUnasked(world)
-  t.equal(closes, 0, 'who reads is kept')
-  return { limitMiB, restingMiB: Math.round(restingBytes / MIB), mostMiB: Math.round(most / MIB), pushed, refused, slowClosed, closes, admitsMs }
 })
