@@ -23,6 +23,8 @@ export interface ReliabilitySources {
   readonly security: readonly SecurityLine[]
 }
 
+/** The row that counts. */
+const LEDGER = 'L1'
 const HEAD = ['| row | fault | what was done | promised | seen | on | again |', '|---|---|---|---|---|---|---|']
 const LINE = /^(\d+)\. (.+)$/gm
 const TEST_NAME = /\btest\(\s*['"`]security (\d+):/g
@@ -38,8 +40,9 @@ export function securityLines (page: string, tests: Readonly<Record<string, stri
 /** The page as Markdown. */
 export function reliabilityPage ({ rows, security }: ReliabilitySources): string {
   const byId = new Map(rows.map((row) => [row.id, row]))
-  const ids = Object.keys(FAULTS)
+  const ids = Object.keys(FAULTS).filter((id) => id !== LEDGER)
   const seen = ids.flatMap((id) => byId.get(id) ?? [])
+  const all = byId.get(LEDGER)
   const tried = security.filter(({ tests, mutations }) => tests > 0 && mutations > 0)
   return [
     '# What it was put through', '',
@@ -52,6 +55,7 @@ export function reliabilityPage ({ rows, security }: ReliabilitySources): string
     `${seen.length} of ${ids.length}.`, '',
     ...HEAD,
     ...seen.map(line), '',
+    ...(all === undefined ? [] : ['## Acknowledged and lost', '', ...HEAD, line(all), '']),
     '## Security', '',
     `${tried.length} of ${security.length} lines of [SECURITY.md](../SECURITY.md). Tests are attacks on a whole node (\`npm run test:security\`); a mutation takes the defence away and`,
     'demands that they fail (`npm run test:mutations`).', '',

@@ -46,6 +46,7 @@ export const FAULTS = {
   F3: { fault: 'floods of pings, pongs, fragments and acks', done: 'raw sockets', promised: 'closed; at most 20 MiB more memory' },
   T1: { fault: 'everybody reconnects at once', done: '`kill -9` of the node that all are on, two others there', promised: '99 % are back within 60 s; all gaps are reported' },
   T2: { fault: 'all connections are cut every 10 s', done: 'connections through proxies cut, for 20 minutes with --long', promised: 'everybody is back each time and misses nothing; nothing is left of the old ones' },
+  L1: { fault: 'three nodes are restarted, then killed, one after the other', done: 'SIGTERM and a new start of each; then `kill -9` and a new start of each; more than 25,000 messages during either', promised: 'nothing that was acknowledged is lost, shown twice or out of order' },
   T3: { fault: 'faults at random, one each 30 s', done: 'traffic at half load, 16 faults drawn by a seed, invariants asserted after each', promised: 'nothing acknowledged is lost, all invariants hold; the heap grows by less than 1 % an hour' }
 } as const satisfies Readonly<Record<string, Fault>>
 

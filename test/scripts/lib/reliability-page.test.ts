@@ -8,8 +8,9 @@ const root = join(import.meta.dirname, '..', '..', '..')
 const seen = (id: string): SeenRow => ({ id, fault: `fault ${id}`, done: 'cut', promised: 'nothing is lost', seen: { lost: 0 }, command: `npm run test:faults -- ${id}`, date: '2026-11-30' })
 
 t.test('the page counts the rows that were seen and tells them in the order of the table', async (t) => {
-  const page = reliabilityPage({ rows: [seen('K1'), seen('E1'), seen('ZZ')], security: [] })
+  const page = reliabilityPage({ rows: [seen('K1'), seen('L1'), seen('E1'), seen('ZZ')], security: [] })
   t.match(page, '\n2 of 41.\n')
+  t.match(page, /## Acknowledged and lost\n[^#]+\n\| L1 /)
   t.match(page, /\| E1 \| fault E1 \| cut \| nothing is lost \| lost 0 \| 2026-11-30 \| `npm run test:faults -- E1` \|\n\| K1 /)
   t.notMatch(page, 'ZZ')
 })
