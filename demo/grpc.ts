@@ -1,6 +1,6 @@
 /** A gRPC server on loopback for one stand-in service. */
 import { promisify } from 'node:util'
-import { Server, ServerCredentials, status, type handleUnaryCall, type ServiceDefinition, type UntypedServiceImplementation } from '@grpc/grpc-js'
+import { Server, ServerCredentials, status, type handleUnaryCall, type ServerOptions, type ServiceDefinition, type UntypedServiceImplementation } from '@grpc/grpc-js'
 import { serviceDefinition, type GenericService, type HandlersOf } from '../plugins/lib/grpc-service.ts'
 
 /** A service that listens. */
@@ -14,8 +14,8 @@ export interface GrpcHost {
 const CLOSE_TIMEOUT_MS = 1_000
 
 /** Serves one service; port 0 takes a free one. Rejects where the port is taken. */
-export async function serveGrpc<S extends GenericService> (service: S, handlers: HandlersOf<S>, port = 0): Promise<GrpcHost> {
-  const server = new Server({ 'grpc.enable_channelz': 0 })
+export async function serveGrpc<S extends GenericService> (service: S, handlers: HandlersOf<S>, port = 0, options: ServerOptions = {}): Promise<GrpcHost> {
+  const server = new Server({ 'grpc.enable_channelz': 0, ...options })
   server.addService(serviceDefinition(service) as unknown as ServiceDefinition, handlers as unknown as UntypedServiceImplementation)
   const bound = await promisify(server.bindAsync.bind(server))(`127.0.0.1:${port}`, ServerCredentials.createInsecure())
   return {

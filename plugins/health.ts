@@ -3,7 +3,8 @@ import { monitorEventLoopDelay } from 'node:perf_hooks'
 import fp from 'fastify-plugin'
 import type { Clock, Dependency } from '../src/ports.ts'
 import { HealthBoard } from '../src/health.ts'
-import { DELAY_RESOLUTION_MS, Overload, type OverloadOptions, type ProcessSample } from '../src/overload.ts'
+import { DELAY_RESOLUTION_MS, meanDelayMs, Overload, SAMPLE_INTERVAL_MS, type OverloadOptions, type ProcessSample } from '../src/overload.ts'
+import { residentMemory } from './lib/resident-memory.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -19,21 +20,21 @@ export interface HealthOptions extends Omit<OverloadOptions, 'meter' | 'sample'>
   readonly sample?: OverloadOptions['sample']
 }
 
-/** Often enough to shed load within a second, seldom enough to cost nothing. */
-const SAMPLE_INTERVAL_MS = 500
-
 export default fp<HealthOptions>(async function health (fastify, options) {
   let { sample } = options
   if (sample === undefined) {
     const delays = monitorEventLoopDelay({ resolution: DELAY_RESOLUTION_MS })
     delays.enable()
+    const rssBytes = residentMemory()
+    let readAtMs = performance.now()
     const read = (): ProcessSample => {
-      // Nothing was seen: the loop did not turn once.
-      const eventLoopDelayMs = delays.count === 0 ? SAMPLE_INTERVAL_MS : Math.max(0, delays.mean / 1e6 - DELAY_RESOLUTION_MS)
+      const nowMs = performance.now()
+      const eventLoopDelayMs = meanDelayMs(delays, nowMs - readAtMs - SAMPLE_INTERVAL_MS)
+      readAtMs = nowMs
       delays.reset()
-      return { eventLoopDelayMs, rssBytes: process.memoryUsage.rss() }
+      return { eventLoopDelayMs, rssBytes: rssBytes() }
     }
-    let last: ProcessSample = { eventLoopDelayMs: 0, rssBytes: process.memoryUsage.rss() }
+    let last: ProcessSample = { eventLoopDelayMs: 0, rssBytes: rssBytes() }
     const timer = setInterval(() => { last = read() }, SAMPLE_INTERVAL_MS)
     timer.unref()
     fastify.addHook('onClose', async () => {

@@ -8,6 +8,20 @@ import type { Meter } from './ports.ts'
 /** How often the event loop is looked at: each look wakes the process, at the 10 ms of the usual plugins for a hundredth of a core. */
 export const DELAY_RESOLUTION_MS = 100
 
+/** How often the process says what it is. Often enough to shed load within a second, seldom enough to cost nothing. */
+export const SAMPLE_INTERVAL_MS = 500
+
+/**
+ * Mean delay of the event loop, milliseconds, since the histogram (nanoseconds) was reset. `lateMs`, by which the sample
+ * itself is late, counts as one delay more: after a stall its timer may fire before the histogram's, whose first record
+ * after a reset tells nothing, and the stall would be seen nowhere.
+ */
+export function meanDelayMs ({ count, mean }: { readonly count: number, readonly mean: number }, lateMs: number): number {
+  // Nothing was seen: the loop did not turn once.
+  if (count === 0) return Math.max(SAMPLE_INTERVAL_MS, lateMs)
+  return Math.max(0, (count * (mean / 1e6 - DELAY_RESOLUTION_MS) + Math.max(0, lateMs)) / (count + 1))
+}
+
 export type OverloadReason = 'connections' | 'delay' | 'memory'
 
 /** What the process says of itself, as of its last sample. */

@@ -1,5 +1,5 @@
 /** The stand-in IM Service over gRPC: the unary calls and the stream. */
-import type { ServerDuplexStream } from '@grpc/grpc-js'
+import type { ServerDuplexStream, ServerOptions } from '@grpc/grpc-js'
 import { IMServiceDefinition, type RouteBatch, type RouteBatchReply, type RouteItem, type RouteReply } from '../../src/generated/im/v1/im.ts'
 import { serveGrpc, unary, type GrpcHost } from '../grpc.ts'
 import type { ImStandIn } from './im.ts'
@@ -7,12 +7,12 @@ import type { ImStandIn } from './im.ts'
 /** Messages of one stream that may be under way; past it the stream is not read. */
 const MAX_UNDER_WAY = 1_000
 
-export function listenIm (im: ImStandIn, port?: number): Promise<GrpcHost> {
+export function listenIm (im: ImStandIn, port?: number, options?: ServerOptions): Promise<GrpcHost> {
   return serveGrpc(IMServiceDefinition, {
     routePrivateMessage: unary((request) => im.routePrivate(request)),
     routeGroupMessage: unary((request) => im.routeGroup(request)),
     routeStream: (call) => { new RouteStreamServer(im, call).start() }
-  }, port)
+  }, port, options)
 }
 
 /** One gateway's stream. Replies leave as they come, those of one turn together. */

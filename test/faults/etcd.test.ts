@@ -1,11 +1,12 @@
 /** What befalls etcd: nobody is closed for it, and afterwards the registry is the truth again. */
 import { Etcd3 } from 'etcd3'
 import type { Test } from 'tap'
-import { deviceKey, NODES, USERS } from '../../src/registry/records.ts'
+import { NODES, USERS } from '../../src/registry/records.ts'
 import { eventually } from '../helpers/bus-conformance.ts'
 import { TcpProxy } from '../helpers/tcp-proxy.ts'
 import { pause, type FaultWorld } from './harness/fault-world.ts'
 import { knock, type Answer } from './harness/knock.ts'
+import { isTrue, liveKeys } from './harness/registry-truth.ts'
 import { isLong, PATIENCE_MS, row, TTL_MS, type Figures } from './harness/row.ts'
 
 const PEOPLE = 300
@@ -54,23 +55,6 @@ async function befall (t: Test, world: FaultWorld, { lastsMs, strike, mend, repa
   const verdict = await population.verdict(PATIENCE_MS)
   t.match(verdict, { lost: 0, duplicates: 0, outOfOrder: 0, returns: 0 }, 'nobody was closed for it and no message was lost')
   return { written, repairMs, closes: verdict.returns, lost: verdict.lost, ...figures }
-}
-
-/** Keys of the connections that live, by connection. */
-function liveKeys (world: FaultWorld): Map<string, string> {
-  const live = new Map<string, string>()
-  for (const entry of world.ledger.entries) {
-    if (entry.kind === 'opened') live.set(entry.conn, deviceKey(entry.user, entry.device))
-    else if (entry.kind === 'closed') live.delete(entry.conn)
-  }
-  return live
-}
-
-/** Whether etcd holds what is connected, and nothing else. */
-async function isTrue (world: FaultWorld): Promise<boolean> {
-  const { entries } = await world.outside.kv.range(USERS, { prefix: true })
-  const live = liveKeys(world)
-  return entries.length === live.size && entries.every(({ key, value }) => live.get((JSON.parse(value) as { conn: string }).conn) === key)
 }
 
 const knockAt = (world: FaultWorld, url: string, name: string): Promise<Answer> => knock(url, world.world.auth.mint(`${name}-${world.run}`, 'phone').accessToken)

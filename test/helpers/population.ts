@@ -104,6 +104,12 @@ export class Population {
     return count
   }
 
+  /** Messages that were written so far, whatever became of them. */
+  get written (): number { return this.#turn }
+
+  /** Share of the people who are connected. */
+  get openShare (): number { return this.#people.filter(({ client }) => client.state === 'open').length / this.#people.length }
+
   get isOpen (): boolean { return this.#people.every(({ client }) => client.state === 'open') }
 
   /** One last word in each conversation shows whoever lacks something that he does; then all is compared. */
@@ -124,6 +130,12 @@ export class Population {
       outOfOrder,
       returns: this.#people.reduce((sum, { client }) => sum + client.sessions - 1, 0)
     }
+  }
+
+  /** Forgets what everybody has seen, so that a long run becomes no slower: of each conversation the last number is kept. */
+  forget (): void {
+    for (const { numbers } of this.#accepted.values()) numbers.clear()
+    for (const { shown } of this.#people) for (const numbers of shown.values()) numbers.splice(0, numbers.length - 1)
   }
 
   close (): void {

@@ -5,7 +5,7 @@ import metrics from '../../plugins/metrics.ts'
 import healthRoutes from '../../routes/healthz.ts'
 import { KERNEL_CONNECTION_BYTES } from '../../src/capacity.ts'
 import { HealthBoard, reportText } from '../../src/health.ts'
-import { Overload } from '../../src/overload.ts'
+import { DELAY_RESOLUTION_MS, meanDelayMs, Overload, SAMPLE_INTERVAL_MS } from '../../src/overload.ts'
 import { FakeLogger, FakeMeter } from '../helpers/fakes.ts'
 import { ManualClock } from '../helpers/manual-clock.ts'
 
@@ -109,6 +109,17 @@ function overload () {
   })
   return { state, meter, overload }
 }
+
+t.test('[GW-OVL-1] a stall counts as delay whether the histogram saw it or the sample alone', async (t) => {
+  const onTime = DELAY_RESOLUTION_MS * 1e6
+  t.equal(meanDelayMs({ count: 4, mean: onTime }, 0), 0)
+  t.equal(meanDelayMs({ count: 4, mean: onTime }, 3_000), 600, 'only the sample was late')
+  t.equal(meanDelayMs({ count: 2, mean: onTime + 1_500e6 }, 3_000), 2_000, 'both were')
+  t.equal(meanDelayMs({ count: 4, mean: onTime + 50e6 }, 50), 50, 'as late as the others')
+  t.equal(meanDelayMs({ count: 4, mean: onTime - 1e6 }, -1), 0, 'timers of the loop may be early by less than they tell')
+  t.equal(meanDelayMs({ count: 0, mean: NaN }, 20), SAMPLE_INTERVAL_MS, 'nothing was seen at all')
+  t.equal(meanDelayMs({ count: 0, mean: NaN }, 3_000), 3_000)
+})
 
 t.test('[GW-OVL-1] upgrades are refused at the limit of connections, delay or memory', async (t) => {
   const { state, overload: guard, meter } = overload()

@@ -2,7 +2,7 @@
  * Gateways as processes on real etcd, Redis and Kafka, stand-in services that can be slowed and cut off, and a ledger of
  * what all of them did.
  */
-import { readdirSync, readFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import type { Test } from 'tap'
 import { ImClient } from '../../../client/src/index.ts'
 import type { Gateway } from '../../../demo/gateway.ts'
@@ -12,7 +12,9 @@ import { eventually } from '../../helpers/bus-conformance.ts'
 import { startNodes, type Nodes, type NodesOptions } from '../../helpers/node-processes.ts'
 import { Population } from '../../helpers/population.ts'
 import { TcpProxy } from '../../helpers/tcp-proxy.ts'
+import { inspect, type Command } from './inspect.ts'
 import { Ledger } from './ledger.ts'
+import { openFiles } from './process-figures.ts'
 import { recordedOutside, recordedSocket, type BeforeAnswer } from './recorders.ts'
 import { seeded } from './seed.ts'
 
@@ -24,6 +26,9 @@ export interface FaultWorldOptions extends Pick<NodesOptions, 'kafkaProperties'>
   readonly seed: number
   readonly nodes?: readonly string[]
   readonly ttlMs: number
+  readonly tokenTtlMs?: number
+  /** Whether `inspect` can look into the nodes. */
+  readonly inspected?: boolean
   /** Of all nodes. */
   readonly settings?: Readonly<Record<string, string>>
   /** Lines that go through a proxy. */
@@ -34,6 +39,8 @@ export interface FaultWorldOptions extends Pick<NodesOptions, 'kafkaProperties'>
 const PUSH_DEADLINE_MS = 6_000
 const SECOND_SIGNAL_MS = 100
 const SNAPSHOT_MS = 1_000
+const INSPECTED = { NODE_OPTIONS: '--inspect=127.0.0.1:0' }
+const INSPECTOR = /^Debugger listening on (ws:\S+)/
 /** By when a node without clients has nothing under way. */
 const QUIET_MS = 10_000
 const ADDRESSES = { auth: 'AUTH_SERVICE_ADDR', im: 'IM_SERVICE_ADDR', user: 'USER_SERVICE_ADDR' } as const
@@ -45,6 +52,7 @@ const WAITING = /^im_gateway_(?:connections|pending_pushes|sends_in_flight|outbo
 
 export class FaultWorld {
   readonly ledger: Ledger
+  readonly seed: number
   readonly random: () => number
   readonly lines: ReadonlyMap<Line, TcpProxy>
   /** Set by a row: what the IM Service does between keeping a message and its answer. */
@@ -53,30 +61,36 @@ export class FaultWorld {
   readonly #settings: Readonly<Record<string, string>>
   readonly #expected: Map<string, string>
   readonly #clients: Array<{ close (): void }> = []
+  /** Of the nodes' inspectors, by node. */
+  readonly #inspectors: ReadonlyMap<string, string>
   #isWatching = true
   #watching: Promise<void> = Promise.resolve()
 
-  private constructor (all: Nodes, ledger: Ledger, random: () => number, lines: ReadonlyMap<Line, TcpProxy>, settings: Readonly<Record<string, string>>, expected: Map<string, string>) {
+  private constructor (all: Nodes, ledger: Ledger, seed: number, lines: ReadonlyMap<Line, TcpProxy>, settings: Readonly<Record<string, string>>, expected: Map<string, string>, inspectors: ReadonlyMap<string, string>) {
     this.#all = all
     this.ledger = ledger
-    this.random = random
+    this.seed = seed
+    this.random = seeded(seed)
     this.lines = lines
     this.#settings = settings
     this.#expected = expected
+    this.#inspectors = inspectors
   }
 
   /** Ends with the test. */
-  static async start (t: Test, { name, seed, nodes = ['node-a', 'node-b', 'node-c'], ttlMs, settings = {}, lines = [], ...ofServices }: FaultWorldOptions): Promise<FaultWorld> {
+  static async start (t: Test, { name, seed, nodes = ['node-a', 'node-b', 'node-c'], ttlMs, tokenTtlMs, inspected = false, settings = {}, lines = [], ...ofServices }: FaultWorldOptions): Promise<FaultWorld> {
     const ledger = new Ledger(name)
     const proxies = new Map<Line, TcpProxy>()
     const expected = new Map<string, string>()
+    const inspectors = new Map<string, string>()
     /** The world comes after what it is made of. */
     const later: { world?: FaultWorld } = {}
     t.teardown(() => { for (const proxy of proxies.values()) proxy.close() })
     const all = await startNodes(t, [], {
       ...ofServices,
       ttlMs,
-      settings,
+      ...(tokenTtlMs !== undefined && { tokenTtlMs }),
+      settings: { ...(inspected && INSPECTED), ...settings },
       throughProxy: async (address) => {
         if (!lines.includes('etcd')) return address
         proxies.set('etcd', await TcpProxy.to(address))
@@ -84,7 +98,11 @@ export class FaultWorld {
       },
       around: (outside) => recordedOutside(outside, ledger, () => later.world?.beforeAnswer),
       watch: {
-        onLine: (node, line) => { if (FAILURE.test(line)) ledger.say({ kind: 'failure', node, line }) },
+        onLine: (node, line) => {
+          const inspector = INSPECTOR.exec(line)?.[1]
+          if (inspector !== undefined) inspectors.set(node, inspector)
+          if (FAILURE.test(line)) ledger.say({ kind: 'failure', node, line })
+        },
         onEnd: (node, how) => { ledger.say({ kind: 'exited', node, how, expected: expected.get(node) ?? '0' }) },
         onPush: ({ recipientId, msgId }, response, startedMs) => {
           const devices = response?.devices.map(({ deviceId, outcome }) => ({ device: deviceId, outcome: OUTCOMES.get(outcome) ?? 'UNSPECIFIED' }))
@@ -98,7 +116,7 @@ export class FaultWorld {
       proxies.set(line, await TcpProxy.to(all.world.gatewayEnv[ADDRESSES[line]] ?? ''))
       own[ADDRESSES[line]] = proxies.get(line)?.address ?? ''
     }
-    const world = later.world = new FaultWorld(all, ledger, seeded(seed), proxies, own, expected)
+    const world = later.world = new FaultWorld(all, ledger, seed, proxies, own, expected, inspectors)
     for (const node of nodes) await world.startNode(node)
     world.#watching = world.#watch()
     t.teardown(() => world.stopWatching())
@@ -154,10 +172,15 @@ export class FaultWorld {
     return Math.round(performance.now() - startedMs)
   }
 
-  /** People who write to a friend and to their group; connected when it resolves. */
-  async populate (t: Test, sizes: { readonly people: number, readonly groups: number, readonly groupSize: number }, patienceMs: number): Promise<Population> {
+  /** Looks into the process of a node, which has to be `inspected`. */
+  async inspect<T> ({ nodeId }: Gateway, look: (command: Command) => Promise<T>): Promise<T> {
+    return await inspect(this.#inspectors.get(nodeId) ?? '', look)
+  }
+
+  /** People who write to a friend and to their group; connected when it resolves. `urls`: of where they connect; default: all nodes. */
+  async populate (t: Test, sizes: { readonly people: number, readonly groups: number, readonly groupSize: number }, patienceMs: number, urls?: () => readonly string[]): Promise<Population> {
     const { world, outside, run, nodes, ledger, random } = this
-    const population = new Population({ world, outside, run, random, ...sizes, urls: () => nodes.map(({ url }) => url), socket: (user, device) => recordedSocket(ledger, user, device), onGroup: (group, members) => { ledger.say({ kind: 'group', group, members }) } })
+    const population = new Population({ world, outside, run, random, ...sizes, urls: urls ?? (() => nodes.map(({ url }) => url)), socket: (user, device) => recordedSocket(ledger, user, device), onGroup: (group, members) => { ledger.say({ kind: 'group', group, members }) } })
     this.closeAtEnd(t, population)
     await population.open(patienceMs)
     return population
@@ -214,7 +237,7 @@ export class FaultWorld {
   async #sample (node: Gateway): Promise<void> {
     const { nodeId, pid } = node
     if (pid === undefined) throw new Error(`${nodeId} is no process of its own`)
-    this.ledger.say({ kind: 'sample', node: nodeId, pid, fds: readdirSync(`/proc/${pid}/fd`).length, waiting: await this.#waiting(node) })
+    this.ledger.say({ kind: 'sample', node: nodeId, pid, fds: openFiles(pid), waiting: await this.#waiting(node) })
   }
 
   async #waiting ({ port }: Gateway): Promise<number> {
@@ -244,18 +267,18 @@ export class FaultWorld {
     if (!this.#isWatching) return
     this.#isWatching = false
     await this.#watching
-    await this.#snapshot()
+    await this.snapshot()
   }
 
   async #watch (): Promise<void> {
     while (this.#isWatching) {
-      await this.#snapshot()
+      await this.snapshot()
       await pause(SNAPSHOT_MS)
     }
   }
 
-  /** Nothing where etcd does not answer. */
-  async #snapshot (): Promise<void> {
+  /** What etcd holds goes into the ledger; nothing where it does not answer. */
+  async snapshot (): Promise<void> {
     try {
       const atMs = performance.now()
       const { entries } = await this.outside.kv.range(USERS, { prefix: true })

@@ -37,7 +37,7 @@ mkdirSync(FOLDER, { recursive: true })
 export class Ledger {
   readonly entries: Entry[] = []
   readonly path: string
-  readonly #file: WriteStream
+  #file: WriteStream
 
   /** `name`: of the file. */
   constructor (name: string) {
@@ -50,6 +50,15 @@ export class Ledger {
     this.entries.push(entry)
     // What is said while the world ends belongs to no run.
     if (!this.#file.writableEnded) this.#file.write(`${JSON.stringify(entry)}\n`)
+  }
+
+  /** Goes on with these entries alone, in a new file: what was checked and holds is not needed any more. */
+  keep (isKept: (entry: Entry) => boolean): void {
+    const kept = this.entries.filter(isKept)
+    this.entries.length = 0
+    this.#file.end()
+    this.#file = createWriteStream(this.path)
+    for (const entry of kept) this.say(entry)
   }
 
   /** Resolves when all is in the file. */

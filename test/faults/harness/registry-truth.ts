@@ -5,6 +5,7 @@
 import { performance } from 'node:perf_hooks'
 import type { KvStore } from '../../../src/ports.ts'
 import { deviceKey, parseRoute, USERS } from '../../../src/registry/records.ts'
+import type { FaultWorld } from './fault-world.ts'
 import type { Ledger } from './ledger.ts'
 
 /** One socket of one device, from its welcome to its end. */
@@ -157,4 +158,21 @@ export class RegistryTruth {
   #fault (text: string): void {
     if (this.#faults.length < MAX_FAULTS) this.#faults.push(text)
   }
+}
+
+/** Keys of the connections that live, by connection. */
+export function liveKeys (world: FaultWorld): Map<string, string> {
+  const live = new Map<string, string>()
+  for (const entry of world.ledger.entries) {
+    if (entry.kind === 'opened') live.set(entry.conn, deviceKey(entry.user, entry.device))
+    else if (entry.kind === 'closed') live.delete(entry.conn)
+  }
+  return live
+}
+
+/** Whether etcd holds what is connected now, and nothing else. */
+export async function isTrue (world: FaultWorld): Promise<boolean> {
+  const { entries } = await world.outside.kv.range(USERS, { prefix: true })
+  const live = liveKeys(world)
+  return entries.length === live.size && entries.every(({ key, value }) => live.get((JSON.parse(value) as { conn: string }).conn) === key)
 }

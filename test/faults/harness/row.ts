@@ -16,6 +16,8 @@ export const PATIENCE_MS = isLong ? 180_000 : 60_000
 export type Figures = Readonly<Record<string, number>>
 export interface RowOptions extends Partial<Omit<FaultWorldOptions, 'name' | 'seed'>> {
   readonly bounds?: Partial<Bounds>
+  /** Of one that takes longer than the others, in long times. */
+  readonly longTimeoutMs?: number
 }
 
 /** They are looked at once the clients have left and the nodes have ended. */
@@ -23,12 +25,13 @@ const OF_THE_END: readonly Invariant[] = ['I6', 'I7']
 /** For one row. */
 const ROW_TIMEOUT_MS = isLong ? 900_000 : 280_000
 const wanted = process.env['FAULT_ROWS']?.split(',')
-t.setTimeout(ROW_TIMEOUT_MS * 6)
+/** Of the rows of a file together. */
+let fileTimeoutMs = 0
 
 /** `title` says what is promised. What `body` asserts are the row's figures; it returns them for the report. */
 export function row (id: RowId, title: string, options: RowOptions, body: (t: Test, world: FaultWorld) => Promise<Figures>): void {
-  define(id, title, async (t, seed, tell) => {
-    const { bounds, ...worldOptions } = options
+  const { bounds, longTimeoutMs, ...worldOptions } = options
+  define(id, title, longTimeoutMs, async (t, seed, tell) => {
     const world = await FaultWorld.start(t, { ttlMs: TTL_MS, ...worldOptions, name: id, seed })
     const figures = await body(t, world)
     await world.stopWatching()
@@ -44,13 +47,16 @@ export function row (id: RowId, title: string, options: RowOptions, body: (t: Te
 
 /** A row that brings all it needs along. `random` follows the seed. */
 export function rowWithoutWorld (id: RowId, title: string, body: (t: Test, random: () => number) => Promise<Figures>): void {
-  define(id, title, async (t, seed, tell) => { tell(await body(t, seeded(seed))) })
+  define(id, title, undefined, async (t, seed, tell) => { tell(await body(t, seeded(seed))) })
 }
 
 /** Where it passes, what was seen is left for the report in .cache/faults/. */
-function define (id: RowId, title: string, body: (t: Test, seed: number, tell: (figures: Figures) => void) => Promise<void>): void {
+function define (id: RowId, title: string, longTimeoutMs: number | undefined, body: (t: Test, seed: number, tell: (figures: Figures) => void) => Promise<void>): void {
   if (wanted !== undefined && !wanted.includes(id)) return
-  t.test(`${id} ${title}`, { timeout: ROW_TIMEOUT_MS }, async (t) => {
+  const timeout = (isLong ? longTimeoutMs : undefined) ?? ROW_TIMEOUT_MS
+  fileTimeoutMs += timeout
+  t.setTimeout(fileTimeoutMs)
+  t.test(`${id} ${title}`, { timeout }, async (t) => {
     const report = join(FOLDER, `${id}.json`)
     rmSync(report, { force: true })
     const seed = seedOfRun()
