@@ -44,9 +44,9 @@ export const PATHS: readonly Path[] = [
   { name: 'encode ack', operations: 20_000, run: (operations) => { for (let i = 0; i < operations; i++) encodeAck('m1', i, 1_700_000_000_000) } },
   { name: 'encode message', operations: 20_000, run: (operations) => { for (let i = 0; i < operations; i++) encodeMessage(MESSAGE, false) } },
   fanOut(),
-  sendAndAck(),
   tokenBucket(),
-  wheel()
+  wheel(),
+  sendAndAck()
 ]
 
 function connectionOf (hub: Hub, n: number): Connection {
@@ -110,6 +110,7 @@ function sendAndAck (): Path {
     run: async (operations) => {
       for (let i = 0; i < operations; i += SENDERS) {
         for (const connection of connections) sender.submit(connection, frame)
+        await accepted
         await endOfTurn()
       }
     },
