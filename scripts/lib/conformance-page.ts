@@ -45,7 +45,7 @@ On its standard output it writes what its application would be told, one JSON ob
 | \`{"event":"ended","code":4409}\` | the client will not come back by itself |
 
 [\`examples/python/conformance.py\`](../examples/python/conformance.py) and
-[\`examples/javascript/conformance.mjs\`](../examples/javascript/conformance.mjs) are such programs, around a client in Python and the project's own.
+[\`examples/javascript/conformance.mjs\`](../examples/javascript/conformance.mjs) are such programs, around a client in Python and the project's own; a test runs both.
 
 ## What is judged
 
