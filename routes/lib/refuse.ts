@@ -14,7 +14,7 @@ export function refuse (reply: FastifyReply, code: ErrorCode, retryAfterS?: numb
   if (httpStatus === 401) {
     reply.header('www-authenticate', code === 'AUTH_REQUIRED' ? 'Bearer' : 'Bearer error="invalid_token"') // RFC 6750 section 3
   }
-  // RFC 9110 section 15.5.22 and RFC 6455 section 4.4: what is wanted is named.
-  if (httpStatus === 426) reply.header('upgrade', 'websocket').header('connection', 'Upgrade').header('sec-websocket-version', '13')
+  // RFC 9110 section 15.5.22 and RFC 6455 section 4.4: what is wanted is named. An upgrade takes a connection of its own.
+  if (httpStatus === 426) reply.header('upgrade', 'websocket').header('connection', 'Upgrade, close').header('sec-websocket-version', '13')
   return reply.code(httpStatus).send(errorBody(code))
 }

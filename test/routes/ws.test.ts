@@ -98,6 +98,7 @@ t.test('every other refusal of the table comes before the upgrade as well [GW-CO
   t.equal(asked.length, before, 'no check of the token for an evil origin')
   const plain = await fetch(`http://127.0.0.1:${port}/ws`)
   t.equal(plain.status, 426)
+  t.equal(plain.headers.get('connection'), 'Upgrade, close')
   t.equal(plain.headers.get('sec-websocket-version'), '13')
   t.match(await plain.json(), { error_code: 'UPGRADE_REQUIRED' })
 })
