@@ -65,7 +65,8 @@ export const SENDING: readonly Situation[] = [
       const ref = client.send('bob', 'again')
       const { event } = await client.outcome(ref, 30_000)
       const times = session.frames.all.flatMap(({ frame, atMs }) => frame.type === 'send_msg' ? [atMs] : [])
-      judge('C-SND-4', event === 'sent' && new Set(session.sent.map(({ msgId }) => msgId)).size === 1, event === 'sent' ? 'it came with another msg_id' : 'it gave up')
+      const ids = new Set(session.sent.map(({ msgId }) => msgId))
+      judge('C-SND-4', event === 'sent' && times.length === 3 && ids.size === 1, event !== 'sent' ? 'it gave up' : ids.size > 1 ? 'it came with another msg_id' : 'it was called sent before its ack')
       const pauseMs = (times[1] ?? Infinity) - (times[0] ?? 0)
       judge('C-SND-5', times.length > 1 && pauseMs >= RETRY_AFTER_MS - TOLERANCE_MS, times.length > 1 ? `it came after ${Math.round(pauseMs)} ms instead of ${RETRY_AFTER_MS}` : 'it did not come again')
     }
