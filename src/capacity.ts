@@ -26,7 +26,7 @@ export const COSTS = {
   delivery: { value: 9, unit: 'us', scenario: 'S3', figure: 'cpu', about: 'CPU of a group message for each member' },
   send: { value: 34, unit: 'us', scenario: 'S6', figure: 'cpu', about: 'CPU of a message to the IM Service and its ack' },
   push: { value: 30, unit: 'us', scenario: 'S7', figure: 'cpu', about: 'CPU of a push by PushStream, its ack and the report' },
-  handshake: { value: 270, unit: 'us', scenario: 'S8', figure: 'cpu', about: 'CPU of a handshake' },
+  handshake: { value: 180, unit: 'us', scenario: 'S8', figure: 'cpu', about: 'CPU of a handshake' },
   record: { value: 3, unit: 'us', scenario: 'S11', figure: 'cpu', about: 'CPU of a group record on each node' }
 } as const satisfies Record<string, Cost>
 
