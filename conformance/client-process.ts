@@ -2,11 +2,12 @@
  * A client under test: a child process that is told where the gateway is by its environment, what to do by lines on its
  * stdin, and tells what its application sees by lines on its stdout. docs/conformance.md has the lines.
  */
+import { setTimeout as pause } from 'node:timers/promises'
 import { spawn, type ChildProcessByStdio } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import type { Readable, Writable } from 'node:stream'
-import { Journal, pause } from './journal.ts'
+import { Journal } from './journal.ts'
 
 export type ClientEvent = Readonly<Record<string, unknown>> & { readonly event: string }
 

@@ -57,5 +57,3 @@ export class Journal<T> {
     }
   }
 }
-
-export const pause = (ms: number): Promise<void> => new Promise((resolve) => { setTimeout(resolve, ms) })

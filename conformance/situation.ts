@@ -2,6 +2,9 @@
 import type { ClientProcess } from './client-process.ts'
 import type { GatewaySettings, TestGateway } from './test-gateway.ts'
 
+/** Timers and clocks of two processes are not the same. */
+export const TOLERANCE_MS = 50
+
 export interface Stage {
   readonly gateway: TestGateway
   readonly client: ClientProcess

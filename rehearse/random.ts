@@ -1,10 +1,8 @@
-/** Mulberry32 (Tommy Ettinger): 0 up to 1, the same numbers for the same seed. */
+/** Numbers of a seed, 0 up to 1: the minimal standard generator (Park and Miller 1988). */
 export function seededRandom (seed: number): () => number {
-  let state = seed >>> 0
+  let state = seed % 2_147_483_646 + 1
   return () => {
-    state = (state + 0x6d2b79f5) >>> 0
-    let t = Math.imul(state ^ (state >>> 15), state | 1)
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61)
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32
+    state = state * 48_271 % 2_147_483_647
+    return (state - 1) / 2_147_483_646
   }
 }

@@ -1,7 +1,7 @@
 /** The first connection, tokens and their renewal, heartbeats, the end that the user wants. */
+import { setTimeout as pause } from 'node:timers/promises'
 import { CLOSE } from '../../src/protocol/close-codes.ts'
 import { SUBPROTOCOL } from '../../src/protocol/subprotocol.ts'
-import { pause } from '../journal.ts'
 import type { Situation } from '../situation.ts'
 
 const MAX_AUTHS = 3

@@ -1,8 +1,8 @@
 /** Each close code of the table, and how the client comes back. */
+import { setTimeout as pause } from 'node:timers/promises'
 import { CLOSE, type CloseRow } from '../../src/protocol/close-codes.ts'
-import { pause } from '../journal.ts'
 import { CLOSES, endId } from '../requirements.ts'
-import type { Situation, Stage } from '../situation.ts'
+import { TOLERANCE_MS, type Situation, type Stage } from '../situation.ts'
 
 /** How long a client is watched that should not come back. */
 const AWAY_MS = 3_000
@@ -10,8 +10,6 @@ const AWAY_MS = 3_000
 const BACK_MS = 40_000
 const SLOT_MS = 3_000
 const ABUSE_MS = 30_000
-/** Timers and clocks of two processes are not the same. */
-const TOLERANCE_MS = 50
 const REFUSED_MS = 8_000
 const MAX_ATTEMPTS = 20
 const LOSSES = 4

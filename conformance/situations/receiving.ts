@@ -1,6 +1,6 @@
 /** Messages to the client: acknowledged, repeated, overtaking each other, missing. */
+import { setTimeout as pause } from 'node:timers/promises'
 import type { GatewaySession } from '../gateway-session.ts'
-import { pause } from '../journal.ts'
 import type { Situation } from '../situation.ts'
 
 const ACK_MS = 5_000

@@ -1,12 +1,10 @@
 /** Messages of the client: slow answers, none, errors, order, size. */
+import { setTimeout as pause } from 'node:timers/promises'
 import { isOutcome } from '../client-process.ts'
-import { pause } from '../journal.ts'
-import type { Situation } from '../situation.ts'
+import { TOLERANCE_MS, type Situation } from '../situation.ts'
 
 const SLOW_MS = 2_000
 const RETRY_AFTER_MS = 1_500
-/** Timers and clocks of two processes are not the same. */
-const TOLERANCE_MS = 50
 const WATCH_MS = 3_000
 const SMALL_FRAME_BYTES = 1_000
 

@@ -1,6 +1,6 @@
 /** The promise that all others serve: what was acknowledged is not lost, whatever becomes of the nodes. */
+import { setTimeout as pause } from 'node:timers/promises'
 import { eventually } from '../helpers/bus-conformance.ts'
-import { pause } from './harness/fault-world.ts'
 import { PATIENCE_MS, row } from './harness/row.ts'
 
 const SIZES = { people: 600, groups: 20, groupSize: 20 }

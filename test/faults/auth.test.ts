@@ -1,7 +1,8 @@
 /** What befalls the Auth Service and Redis, which stand at the door: who is in stays in, and nobody is refused for a wrong reason. */
+import { setTimeout as pause } from 'node:timers/promises'
 import type { Test } from 'tap'
 import { eventually } from '../helpers/bus-conformance.ts'
-import { pause, type FaultWorld } from './harness/fault-world.ts'
+import type { FaultWorld } from './harness/fault-world.ts'
 import { knock, knocks, quantileMs, type Answer } from './harness/knock.ts'
 import { isLong, PATIENCE_MS, row } from './harness/row.ts'
 

@@ -1,8 +1,9 @@
 /** Clients that leave before they are registered. */
+import { setTimeout as pause } from 'node:timers/promises'
 import { USERS } from '../../src/registry/records.ts'
 import { eventually } from '../helpers/bus-conformance.ts'
 import { RawClient } from '../helpers/raw-client.ts'
-import { pause, type FaultWorld } from './harness/fault-world.ts'
+import type { FaultWorld } from './harness/fault-world.ts'
 import { PATIENCE_MS, row } from './harness/row.ts'
 
 const ROUNDS = 10_000

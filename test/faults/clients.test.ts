@@ -1,11 +1,12 @@
 /** What clients do to each other and to themselves. */
+import { setTimeout as pause } from 'node:timers/promises'
 import { performance } from 'node:perf_hooks'
 import { DemoClient } from '../../demo/client.ts'
 import type { PushMessageRequest } from '../../src/generated/gateway/v1/gateway.ts'
 import { USERS } from '../../src/registry/records.ts'
 import { eventually } from '../helpers/bus-conformance.ts'
 import { TcpProxy } from '../helpers/tcp-proxy.ts'
-import { pause, type FaultWorld } from './harness/fault-world.ts'
+import type { FaultWorld } from './harness/fault-world.ts'
 import { GroupTraffic } from './harness/group-traffic.ts'
 import { quantileMs } from './harness/knock.ts'
 import { ManualClient } from './harness/manual-client.ts'

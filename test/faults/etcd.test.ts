@@ -1,10 +1,11 @@
 /** What befalls etcd: nobody is closed for it, and afterwards the registry is the truth again. */
+import { setTimeout as pause } from 'node:timers/promises'
 import { Etcd3 } from 'etcd3'
 import type { Test } from 'tap'
 import { NODES, USERS } from '../../src/registry/records.ts'
 import { eventually } from '../helpers/bus-conformance.ts'
 import { TcpProxy } from '../helpers/tcp-proxy.ts'
-import { pause, type FaultWorld } from './harness/fault-world.ts'
+import type { FaultWorld } from './harness/fault-world.ts'
 import { knock, type Answer } from './harness/knock.ts'
 import { isTrue, liveKeys } from './harness/registry-truth.ts'
 import { isLong, PATIENCE_MS, row, TTL_MS, type Figures } from './harness/row.ts'

@@ -1,10 +1,12 @@
 /** Peers that break the protocol, or flood: they are answered and closed, and the node keeps nothing of them. */
+import { setTimeout as pause } from 'node:timers/promises'
 import { connect, type Socket } from 'node:net'
 import { readdirSync } from 'node:fs'
 import type { Test } from 'tap'
+import { residentBytes } from '../../bench/lib/machine.ts'
 import { eventually } from '../helpers/bus-conformance.ts'
 import { OPCODE, RawClient } from '../helpers/raw-client.ts'
-import { pause, residentBytes, type FaultWorld } from './harness/fault-world.ts'
+import type { FaultWorld } from './harness/fault-world.ts'
 import { GroupTraffic } from './harness/group-traffic.ts'
 import { isLong, PATIENCE_MS, row } from './harness/row.ts'
 

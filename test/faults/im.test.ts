@@ -1,6 +1,7 @@
 /** What befalls the IM Service: nothing is called accepted that is not, and nothing is accepted twice. */
+import { setTimeout as pause } from 'node:timers/promises'
 import { eventually } from '../helpers/bus-conformance.ts'
-import { pause, type FaultWorld } from './harness/fault-world.ts'
+import type { FaultWorld } from './harness/fault-world.ts'
 import { quantileMs } from './harness/knock.ts'
 import { ManualClient, type SendAnswer } from './harness/manual-client.ts'
 import { isLong, PATIENCE_MS, row } from './harness/row.ts'

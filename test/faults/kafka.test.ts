@@ -1,10 +1,11 @@
 /** What befalls Kafka, or what it brings: no record that a connected member should get is missing. */
+import { setTimeout as pause } from 'node:timers/promises'
 import kafkajs, { type Kafka } from 'kafkajs'
 import type { Test } from 'tap'
 import { startGatewayProcess } from '../../demo/gateway-process.ts'
 import { eventually } from '../helpers/bus-conformance.ts'
 import { gaps } from './harness/checker.ts'
-import { pause, type FaultWorld } from './harness/fault-world.ts'
+import type { FaultWorld } from './harness/fault-world.ts'
 import { GroupTraffic } from './harness/group-traffic.ts'
 import { isLong, PATIENCE_MS, row, TTL_MS, type Figures } from './harness/row.ts'
 

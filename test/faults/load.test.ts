@@ -1,5 +1,6 @@
 /** Everybody at once: who was cut off comes back, in time and without harm to those who serve. */
-import { pause, type FaultWorld } from './harness/fault-world.ts'
+import { setTimeout as pause } from 'node:timers/promises'
+import type { FaultWorld } from './harness/fault-world.ts'
 import { eventually } from '../helpers/bus-conformance.ts'
 import { isLong, PATIENCE_MS, row } from './harness/row.ts'
 

@@ -1,11 +1,12 @@
 /** What the machine does to a node: it stops it, runs out of files, and sets its clock. */
+import { setTimeout as pause } from 'node:timers/promises'
 import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import type { Test } from 'tap'
 import type { Gateway } from '../../demo/gateway.ts'
 import { eventually } from '../helpers/bus-conformance.ts'
-import { pause, type FaultWorld } from './harness/fault-world.ts'
+import type { FaultWorld } from './harness/fault-world.ts'
 import { valueOf } from './harness/inspect.ts'
 import { knock, type Answer } from './harness/knock.ts'
 import { ManualClient } from './harness/manual-client.ts'

@@ -1,4 +1,5 @@
 /** What befalls the gateways' processes. */
+import { setTimeout as pause } from 'node:timers/promises'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
@@ -9,7 +10,7 @@ import { CLOSE } from '../../src/protocol/close-codes.ts'
 import { nodeKey, ROOT, USERS } from '../../src/registry/records.ts'
 import { eventually } from '../helpers/bus-conformance.ts'
 import { TcpProxy } from '../helpers/tcp-proxy.ts'
-import { pause, type FaultWorld } from './harness/fault-world.ts'
+import type { FaultWorld } from './harness/fault-world.ts'
 import { ManualClient } from './harness/manual-client.ts'
 import { isLong, PATIENCE_MS, row, TTL_MS } from './harness/row.ts'
 

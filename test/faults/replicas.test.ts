@@ -1,8 +1,9 @@
 /** What befalls one replica of the IM Service while the others live: those who write hear next to nothing of it. */
+import { setTimeout as pause } from 'node:timers/promises'
 import type { Test } from 'tap'
 import { listenIm } from '../../demo/services/im-server.ts'
 import { TcpProxy } from '../helpers/tcp-proxy.ts'
-import { pause, type FaultWorld } from './harness/fault-world.ts'
+import type { FaultWorld } from './harness/fault-world.ts'
 import { isLong, PATIENCE_MS, row } from './harness/row.ts'
 
 const SIZES = { people: 200, groups: 10, groupSize: 20 }

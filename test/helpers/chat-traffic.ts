@@ -2,6 +2,7 @@
  * People who write to each other and to their groups until they are told to stop, as good clients do: one message after
  * the other, and one that was not acknowledged is sent again under its id.
  */
+import { setTimeout as pause } from 'node:timers/promises'
 import { SendError, type DemoClient } from '../../demo/client.ts'
 
 export interface Acknowledged { readonly sender: string, readonly recipient: string, readonly msgId: string, readonly sequenceNumber: number }
@@ -61,7 +62,3 @@ export class ChatTraffic {
 
 /** The clients of the traffic wait for longer than the gateway does. */
 export const PATIENT = { timeoutMs: ANSWER_TIMEOUT_MS } as const
-
-function pause (ms: number): Promise<void> {
-  return new Promise((resolve) => { setTimeout(resolve, ms) })
-}

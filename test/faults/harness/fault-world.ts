@@ -2,7 +2,7 @@
  * Gateways as processes on real etcd, Redis and Kafka, stand-in services that can be slowed and cut off, and a ledger of
  * what all of them did.
  */
-import { readFileSync } from 'node:fs'
+import { setTimeout as pause } from 'node:timers/promises'
 import type { Test } from 'tap'
 import { ImClient } from '../../../client/src/index.ts'
 import type { Gateway } from '../../../demo/gateway.ts'
@@ -16,7 +16,7 @@ import { inspect, type Command } from './inspect.ts'
 import { Ledger } from './ledger.ts'
 import { openFiles } from './process-figures.ts'
 import { recordedOutside, recordedSocket, type BeforeAnswer } from './recorders.ts'
-import { seeded } from './seed.ts'
+import { seededRandom } from '../../../rehearse/random.ts'
 
 /** What can be cut off from the gateways. */
 export type Line = 'etcd' | 'auth' | 'im' | 'user'
@@ -70,7 +70,7 @@ export class FaultWorld {
     this.#all = all
     this.ledger = ledger
     this.seed = seed
-    this.random = seeded(seed)
+    this.random = seededRandom(seed)
     this.lines = lines
     this.#settings = settings
     this.#expected = expected
@@ -292,12 +292,4 @@ export class FaultWorld {
       // It is what the fault took away.
     }
   }
-}
-
-export function pause (ms: number): Promise<void> {
-  return new Promise((resolve) => { setTimeout(resolve, ms) })
-}
-
-export function residentBytes (pid: number): number {
-  return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) * 1024
 }

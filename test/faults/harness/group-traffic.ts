@@ -1,5 +1,6 @@
 /** Records for groups at a steady rate, each group's in the order of their numbers. */
-import { pause, type FaultWorld } from './fault-world.ts'
+import { setTimeout as pause } from 'node:timers/promises'
+import type { FaultWorld } from './fault-world.ts'
 
 const AGAIN_MS = 200
 

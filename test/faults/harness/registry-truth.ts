@@ -2,6 +2,7 @@
  * What clients saw, beside what etcd held meanwhile. Clients say when a socket got its welcome and when it ended; etcd is
  * polled all the time; what does not fit together is a fault.
  */
+import { setTimeout as pause } from 'node:timers/promises'
 import { performance } from 'node:perf_hooks'
 import type { KvStore } from '../../../src/ports.ts'
 import { deviceKey, parseRoute, USERS } from '../../../src/registry/records.ts'
@@ -113,7 +114,7 @@ export class RegistryTruth {
       const owners = new Map(entries.map(({ key, value }) => [key, parseRoute(value)?.conn]))
       for (const [key, all] of before) this.#compare(key, all, owners.get(key), nowMs)
       this.#lookForOrphans(owners, nowMs)
-      await new Promise((resolve) => { setTimeout(resolve, POLL_MS) })
+      await pause(POLL_MS)
     }
   }
 

@@ -5,7 +5,8 @@ import t, { type Test } from 'tap'
 import { ALL, BOUNDS, check, type Bounds, type Invariant } from './checker.ts'
 import { FaultWorld, type FaultWorldOptions } from './fault-world.ts'
 import { FOLDER } from './ledger.ts'
-import { seeded, seedOfRun } from './seed.ts'
+import { seededRandom } from '../../../rehearse/random.ts'
+import { seedOfRun } from './seed.ts'
 import { FAULTS, type RowId } from './table.ts'
 
 /** Real times, or those that CI has the patience for. */
@@ -47,7 +48,7 @@ export function row (id: RowId, title: string, options: RowOptions, body: (t: Te
 
 /** A row that brings all it needs along. `random` follows the seed. */
 export function rowWithoutWorld (id: RowId, title: string, body: (t: Test, random: () => number) => Promise<Figures>): void {
-  define(id, title, undefined, async (t, seed, tell) => { tell(await body(t, seeded(seed))) })
+  define(id, title, undefined, async (t, seed, tell) => { tell(await body(t, seededRandom(seed))) })
 }
 
 /** Where it passes, what was seen is left for the report in .cache/faults/. */

@@ -1,9 +1,9 @@
 import t from 'tap'
 import { growthPerHour } from './slope.ts'
-import { seeded } from './seed.ts'
+import { seededRandom } from '../../../rehearse/random.ts'
 
 const samples = (amount: (hour: number, connections: number) => number) => {
-  const random = seeded(3)
+  const random = seededRandom(3)
   return Array.from({ length: 60 }, (_, minute) => {
     const connections = 300 + Math.floor(random() * 200)
     return { hour: minute / 60, connections, amount: amount(minute / 60, connections) }

@@ -1,7 +1,8 @@
 /** What a soak draws from: each does its harm for some seconds and undoes it. */
+import { setTimeout as pause } from 'node:timers/promises'
 import type { Gateway } from '../../../demo/gateway.ts'
 import { RawClient } from '../../helpers/raw-client.ts'
-import { pause, type FaultWorld, type Line } from './fault-world.ts'
+import type { FaultWorld, Line } from './fault-world.ts'
 import type { WaysIn } from './ways-in.ts'
 
 /** The lines that it cuts. */

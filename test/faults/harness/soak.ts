@@ -2,11 +2,12 @@
  * Traffic at half of what this machine carries, and each 30 s a fault that the seed draws. After each the traffic rests
  * until all is as it was, the invariants are asserted of what happened since the last one, and each node is looked into.
  */
+import { setTimeout as pause } from 'node:timers/promises'
 import type { Test } from 'tap'
 import { USERS } from '../../../src/registry/records.ts'
 import { eventually } from '../../helpers/bus-conformance.ts'
 import { BOUNDS, check, gaps } from './checker.ts'
-import { pause, type FaultWorld } from './fault-world.ts'
+import type { FaultWorld } from './fault-world.ts'
 import { insides } from './inspect.ts'
 import { openFiles } from './process-figures.ts'
 import { isTrue } from './registry-truth.ts'
