@@ -27,7 +27,7 @@ export interface InboxOptions {
 
 /** `message` is undefined where the number is taken by what is not shown. */
 interface Held { readonly sequenceNumber: number, readonly message: Message | undefined }
-interface Conversation { readonly name: string, last: number | undefined, held: Held[], timer: unknown, isFetching: boolean, wantsSync: boolean }
+interface Conversation { readonly name: string, last: number | undefined, readonly held: Held[], timer: unknown, isFetching: boolean, wantsSync: boolean }
 
 const HISTORY_ATTEMPTS = 4
 const HISTORY_PAUSE_MS = 500
@@ -122,25 +122,27 @@ export class Inbox {
     this.#options.clock.clearTimer(conversation.timer as never)
     conversation.timer = undefined
     conversation.isFetching = true
+    const { history } = this.#options
     do {
       conversation.wantsSync = false
-      this.#release(conversation, await this.#read(conversation))
+      if (history !== undefined) await this.#read(conversation, history)
+      this.#release(conversation, false)
     } while (conversation.wantsSync)
     conversation.isFetching = false
   }
 
-  /** False where the history did not answer, or there is none. */
-  async #read (conversation: Conversation): Promise<boolean> {
-    const { history, clock } = this.#options
-    if (history === undefined) return false
+  /** Shows what the history has and what is held, until nothing is missing or the history does not answer. */
+  async #read (conversation: Conversation, history: History): Promise<void> {
+    const { clock } = this.#options
     let failures = 0
     for (let page = 0; page < MAX_PAGES;) {
       const before = conversation.last ?? 0
+      const asked = conversation.held.length
       let messages
       try {
         messages = await ask(clock, () => history(conversation.name, before), HISTORY_TIMEOUT_MS)
       } catch {
-        if (++failures === HISTORY_ATTEMPTS) return false
+        if (++failures === HISTORY_ATTEMPTS) return
         await new Promise<void>((resolve) => { clock.setTimer(resolve, HISTORY_PAUSE_MS * failures) })
         continue
       }
@@ -153,16 +155,18 @@ export class Inbox {
         if (at !== -1) conversation.held.splice(at, 1)
         this.#show(conversation, { sequenceNumber, message: this.#seen.add(msgId) || at !== -1 ? message : undefined })
       }
-      if ((conversation.last ?? 0) === before) return true
+      if ((conversation.last ?? 0) !== before) continue
+      // It has no more: of what was held when it was asked. What came since may have a gap before it.
+      this.#release(conversation, true, asked)
+      this.#showReady(conversation)
+      if (conversation.held.length === 0) return
     }
-    return true
   }
 
-  /** Shows what was held; numbers that the history does not have are a gap only where it did not answer. */
-  #release (conversation: Conversation, isComplete: boolean): void {
+  /** Shows the first `count` of what was held; numbers that the history does not have are a gap only where it did not answer. */
+  #release (conversation: Conversation, isComplete: boolean, count = Infinity): void {
     const { held, name } = conversation
-    conversation.held = []
-    for (const each of held.sort((a, b) => a.sequenceNumber - b.sequenceNumber)) {
+    for (const each of held.splice(0, count).sort((a, b) => a.sequenceNumber - b.sequenceNumber)) {
       const { last = 0 } = conversation
       if (!isComplete && each.sequenceNumber > last + 1) this.#options.onGap({ conversation: name, after: last, before: each.sequenceNumber })
       this.#show(conversation, each)

@@ -103,3 +103,24 @@ t.test('one\'s own messages fill their places while the history is read', async 
   t.strictSame(state.shown, ['bob m1', 'bob m2', 'bob m3', 'bob m5'])
   t.strictSame(state.gaps, [])
 })
+
+t.test('a page that was asked for before a message came says nothing of the gap before it', async (t) => {
+  const asked: number[] = []
+  const answers: Array<(messages: readonly Message[]) => void> = []
+  const { network, state } = await opened({ history: (_conversation, after) => { asked.push(after); return new Promise((resolve) => { answers.push(resolve) }) } })
+  network.last.give(message(1))
+  network.last.give(message(3))
+  await settle()
+  network.last.give(message(6))
+  network.last.give(message(4))
+  answers[0]?.([])
+  await settle()
+  t.strictSame(state.shown, ['bob m1', 'bob m3', 'bob m4'], 'the history has no 2, and 5 is asked for')
+  answers[1]?.([kept(5)])
+  await settle()
+  answers[2]?.([])
+  await settle()
+  t.strictSame(state.shown.slice(3), ['bob m5', 'bob m6'])
+  t.strictSame(asked, [1, 4, 5])
+  t.strictSame(state.gaps, [])
+})
