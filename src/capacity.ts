@@ -21,8 +21,8 @@ export interface Cost {
 export const COSTS = {
   base: { value: 110, unit: 'MB', scenario: 'S1', figure: 'base', about: 'memory of a process before its first connection' },
   resident: { value: 5, unit: 'KB', scenario: 'S1', figure: 'resident', about: 'memory of the process for a connection' },
-  kernel: { value: 5.5, unit: 'KB', scenario: 'S1', figure: 'kernel', about: 'memory of the kernel for its socket' },
-  idle: { value: 2.4, unit: 'us/s', scenario: 'S2', figure: 'cpu', about: 'CPU of a connection with a heartbeat every 30 s' },
+  kernel: { value: 4.8, unit: 'KB', scenario: 'S1', figure: 'kernel', about: 'memory of the kernel for its socket' },
+  idle: { value: 1.4, unit: 'us/s', scenario: 'S2', figure: 'cpu', about: 'CPU of a connection with a heartbeat every 30 s' },
   delivery: { value: 9, unit: 'us', scenario: 'S3', figure: 'cpu', about: 'CPU of a group message for each member' },
   send: { value: 34, unit: 'us', scenario: 'S6', figure: 'cpu', about: 'CPU of a message to the IM Service and its ack' },
   push: { value: 30, unit: 'us', scenario: 'S7', figure: 'cpu', about: 'CPU of a push by PushStream, its ack and the report' },

@@ -3,6 +3,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { CURVES, type Curve } from './curves.ts'
 import { plotSvg, type Point } from './plot.ts'
+import { GROWTH_REMARKS } from './remarks.ts'
 import { RESULTS, runText, spreadText, type Run } from './report.ts'
 import type { Verdict } from './scenario.ts'
 
@@ -92,6 +93,7 @@ function section (curve: CurveReport): string {
     '',
     ...(fit === undefined ? [] : [`- ${fitText(fit, unit)}.`]),
     ...verdicts.map(({ target, met, seen }) => `- ${met ? 'Met' : '**Missed**'}: ${target}: ${seen}.`),
+    ...(GROWTH_REMARKS[id] === undefined ? [] : ['', GROWTH_REMARKS[id]]),
     '', `![${title}](results/${id}.svg)`,
     '', runText(curve)
   ].join('\n')

@@ -19,3 +19,11 @@ Three nodes, etcd, the services and the clients share two cores here: what a nod
   S10: `What is held is the difference of the process's resident memory, frames that wait for a collection among it; bare \`ws\`, which holds them until the client reads or goes, shows nearly as much. The outbox of each is bounded by
 OUTBOX_BYTES (1 MiB), a frame of a group stands in memory once for all, and those who do not read are closed after WRITE_WAIT.`
 }
+
+/** The same of a curve. */
+export const GROWTH_REMARKS: Readonly<Record<string, string>> = {
+  S1: `Handshakes before the first size leave free pages in the heap, which the first connections use: what the small sizes take is too little by that (a is below zero). The last slope
+is the cost of a connection, as in the scenario.`,
+  'S3-groups': 'One message is on its way at a time here, so waking up is the larger part, and it is another one in each process: at 10 groups the rounds of one size lie as far apart as the sizes do. From 100 to 10,000 groups it does not grow.',
+  S7: 'The rounds of one size lie as far apart as the sizes do, and the most is at the least size: it does not grow.'
+}
