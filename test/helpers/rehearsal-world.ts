@@ -32,7 +32,7 @@ export function rehearsalOptions (world: World, urls: readonly string[], more: P
     },
     clock: realClock,
     random: seededRandom(1),
-    limits: { welcomeWithinMs: 2_000, acceptWithinMs: 10_000, latencyWithinMs: 2_000, backWithinMs: 10_000, settleWithinMs: 1_500 },
+    limits: { welcomeWithinMs: 10_000, acceptWithinMs: 10_000, latencyWithinMs: 10_000, backWithinMs: 10_000, settleWithinMs: 1_500 },
     users: 'u-',
     signal: new AbortController().signal,
     restart: undefined,
