@@ -10,6 +10,7 @@ import { spawn } from 'node:child_process'
 import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { bundleTo } from './lib/bundle.mjs'
 import { prepare } from './lib/prepare.mjs'
 import { fail, files, root } from './lib/project.mjs'
 import { withServices } from './lib/services.mjs'
@@ -86,9 +87,15 @@ async function runGroup (copy, test, mutations, env) {
   }
 }
 
-function runTest (copy, test, env) {
-  return new Promise((resolve) => {
-    const child = spawn(process.execPath, ['--import', 'tsx', test], { cwd: copy, env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
+async function runTest (copy, test, env) {
+  const bundle = join(copy, '.cache/test.mjs')
+  try {
+    await bundleTo(bundle, join(copy, test))
+  } catch (error) {
+    return { code: 1, late: false, red: [], output: String(error) }
+  }
+  return await new Promise((resolve) => {
+    const child = spawn(process.execPath, [bundle], { cwd: copy, env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
     let output = ''
     let late = false
     child.stdout.on('data', (data) => { output += data })

@@ -61,7 +61,7 @@ async function runSuite (suite, paths) {
   if (suite === 'leaks') return await runTap(paths, { jobs: 1, fileTimeoutS: 120, timeoutMs: 300_000 })
   // Three at a time on two cores: some tests wait for sockets and deadlines most of their time.
   const options = { jobs: 3, fileTimeoutS: 60, timeoutMs: 300_000 }
-  if (!coverage) return await runTap(paths, options)
+  if (!coverage) return await runTap(paths, { ...options, bundled: true })
   clearCoverage()
   const result = await runTap(paths, { ...options, env: { NODE_V8_COVERAGE: V8_OUTPUT } })
   const faults = await checkCoverage()

@@ -1,16 +1,19 @@
 /** Runs test files by tap and prints one line for each, the whole output only of those that fail. */
+import { rmSync } from 'node:fs'
 import { join } from 'node:path'
+import { bundleTo } from './bundle.mjs'
 import { root, run } from './project.mjs'
 
 const TAP = join(root, 'node_modules/tap/dist/esm/run.mjs')
+const BUNDLES = join(root, '.cache/tests')
 const FILE_END = /^(ok|not ok) \d+ - (.+?)(?: # time=([\d.]+)(m?s))?(?: \{)?$/
 const TOTALS = /^# \{ total: (\d+)(?:, pass: (\d+))?(?:, fail: (\d+))?(?:, skip: (\d+))?(?:, todo: (\d+))? \}$/
 
 /**
- * `jobs`: files at a time. `fileTimeoutS`: for one file. Resolves to the assertions that passed and failed; a runner
+ * `jobs`: files at a time. `fileTimeoutS`: for one file. `bundled`: where coverage does not ask for the files themselves. Resolves to the assertions that passed and failed; a runner
  * that ended badly without saying why counts as one failure.
  */
-export async function runTap (paths, { jobs, fileTimeoutS, timeoutMs, env = {} }) {
+export async function runTap (paths, { jobs, fileTimeoutS, timeoutMs, bundled = false, env = {} }) {
   const totals = { passed: 0, failed: 0 }
   let block = []
   const onLine = (line) => {
@@ -24,16 +27,31 @@ export async function runTap (paths, { jobs, fileTimeoutS, timeoutMs, env = {} }
       const ok = end[1] === 'ok'
       if (!ok) process.stdout.write(`${block.join('\n')}\n`)
       const time = end[3] === undefined ? '' : ` ${Math.round(Number(end[3]) * (end[4] === 's' ? 1000 : 1))} ms`
-      process.stdout.write(`${ok ? 'ok' : 'NOT OK'} ${end[2]}${time}\n`)
+      process.stdout.write(`${ok ? 'ok' : 'NOT OK'} ${sourceOf(end[2])}${time}\n`)
       block = []
     } else {
       block.push(line)
     }
   }
-  const code = await run(process.execPath, [TAP, '--reporter=tap', `--jobs=${jobs}`, `--timeout=${fileTimeoutS}`, ...paths], { env, timeoutMs, onLine })
+  // What .taprc says of a loader is for files that need one.
+  const given = bundled ? ['--node-arg=--enable-source-maps', ...await bundles(paths)] : paths
+  const code = await run(process.execPath, [TAP, '--reporter=tap', `--jobs=${jobs}`, `--timeout=${fileTimeoutS}`, ...given], { env, timeoutMs, onLine })
   if (code !== 0 && totals.failed === 0) {
     process.stdout.write(`${block.join('\n')}\ntap ended with code ${code}\n`)
     totals.failed = 1
   }
   return totals
+}
+
+async function bundles (paths) {
+  rmSync(BUNDLES, { recursive: true, force: true })
+  return await Promise.all(paths.map(async (path) => {
+    const outfile = join(BUNDLES, path.replace(/\.ts$/, '.mjs'))
+    await bundleTo(outfile, join(root, path))
+    return outfile
+  }))
+}
+
+function sourceOf (path) {
+  return path.replace(/^\.cache\/tests\//, '').replace(/\.mjs$/, '.ts')
 }
