@@ -172,7 +172,7 @@ t.test('what curl asks a node for is a route, and what grep looks for is in its 
   const asked = commands.filter(({ words: [program] }) => program === 'curl').flatMap(({ page, words }) => words.map((word) => [page, /^http:\/\/(?:NODE|ADMIN)(\/\w+)/.exec(word)?.[1]] as const)).filter(([, path]) => path !== undefined)
   t.ok(asked.length > 5)
   for (const [page, path = ''] of asked) t.ok(path in paths, `${page}: ${path}`)
-  const metrics = [...read('docs/metrics.md').matchAll(/^\| `(\w+)` \|/gm)].flatMap(([, name = '']) => [`im_gateway_${name} `, `im_gateway_${name}_sum`, `im_gateway_${name}_count`, `im_gateway_${name}{outcome="UNREACHABLE"} `])
+  const metrics = seriesOf(read('docs/metrics.md'))
   for (const { page, words: [, ...words] } of commands.filter(({ words: [program], page }) => program === 'grep' && page === 'docs/runbook.md')) {
     for (const pattern of (words.at(-1) ?? '').split(/\|(?![^(]*\))/)) {
       if (pattern.includes(' ') && !pattern.endsWith(' ')) t.ok(isLogged(t, pattern), `${page}: ${pattern}`)
@@ -180,6 +180,17 @@ t.test('what curl asks a node for is a route, and what grep looks for is in its 
     }
   }
 })
+
+/** As they are exposed, of the tables of docs/metrics.md: with each label that has a list of values. */
+function seriesOf (page: string): string[] {
+  return [...page.matchAll(/^\| `(\w+)` \| .* \| (.*) \|$/gm)].flatMap(([, name = '', labels = '']) => {
+    const labelled = labels.split('; ').flatMap((part) => {
+      const [, label = '', values = ''] = /^`(\w+)`: (.+)$/.exec(part) ?? []
+      return [...values.matchAll(/`(\w+)`/g)].map(([, value = '']) => `im_gateway_${name}{${label}="${value}"} `)
+    })
+    return [`im_gateway_${name} `, `im_gateway_${name}_sum`, `im_gateway_${name}_count`, ...labelled]
+  })
+}
 
 /** Words of a log line. */
 function isLogged (t: Test, words: string): boolean {
