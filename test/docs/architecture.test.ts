@@ -11,7 +11,7 @@ const STEP = /`((?:src|plugins|routes)\/[\w/.-]+\.ts)` `([\w-]+)(?:\.(\w+))?`/g
 function has (text: string, name: string, member: string | undefined): boolean {
   if (name.includes('-')) return text.includes(`name: '${name}'`)
   if (!new RegExp(`^export (?:abstract |async )?(?:class|function|const) ${name}\\b`, 'm').test(text)) return false
-  return member === undefined || new RegExp(`^ {2}(?:static |async |get )*${member} \\(`, 'm').test(text)
+  return member === undefined || new RegExp(`^ {2}(?:static |async |get )*${member}(?:<\\w+>)? \\(`, 'm').test(text)
 }
 
 t.test('each step of the architecture names a file and what it exports', async (t) => {

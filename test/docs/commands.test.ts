@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import t from 'tap'
-import { commandsIn, pages, read, ROOT, shellBlocks, type Command } from '../helpers/pages.ts'
+import { commandsIn, pages, prose, read, ROOT, shellBlocks, type Command } from '../helpers/pages.ts'
 
 interface Row {
   /** What is run here in its place, as a shell would; `env`: of the command on the page. */
@@ -21,17 +21,16 @@ interface Row {
 
 const { scripts } = JSON.parse(read('package.json')) as { readonly scripts: Readonly<Record<string, string>> }
 const MAIN = 'node --import tsx src/main.ts'
-const CLI = 'node --import tsx bin/im-gateway.ts'
 const CLUSTER = 'a Kubernetes cluster'
 
 /** By the first words of a command; the longest row counts. */
 const TABLE: Readonly<Record<string, Row>> = {
   'npm ci --ignore-scripts': { by: 'step install' },
   'npm test': { by: 'step test' },
-  'npm start': { by: 'step start', run: `${MAIN} --version`, prints: /^\d+\.\d+\.\d+/ },
+  'npm start': { by: 'step start' },
   'npm start -- --help': { run: `${MAIN} --help`, prints: /GATEWAY_NODE_ID[^]*GRPC_ADVERTISE_ADDR/ },
   'npm start -- --check-config': { run: `${MAIN} --check-config`, code: 78, prints: /AUTH_SERVICE_ADDR: / },
-  'npm run demo': { by: 'step demo', run: `${scripts['demo']} --help`, prints: /^Usage: npm run demo/ },
+  'npm run demo': { by: 'step demo', flags: ['demo/main.ts'] },
   'npm run rehearse': { by: 'test/rehearse/rehearsal.test.ts', run: `${scripts['rehearse']} --help`, prints: /^Usage: npm run rehearse/ },
   'npm run test:unit': { by: 'step test' },
   'npm run test:frames': { by: 'step test' },
@@ -58,8 +57,8 @@ const TABLE: Readonly<Record<string, Row>> = {
   '.ci/run': { run: 'bash -n .ci/run' },
   'node scripts/test.mjs': { by: 'test/scripts/scripts.test.ts' },
   'node --import tsx test/': { by: 'step test' },
-  'npx im-gateway': { run: `${CLI} --help`, prints: /^Usage: im-gateway COMMAND/ },
-  'npx im-gateway check-client': { by: 'test/integration/conformance.test.ts', run: `${CLI} check-client --help`, prints: /^Usage: im-gateway check-client/ },
+  'npx im-gateway': { run: 'node --import tsx bin/im-gateway.ts --help', prints: /^Usage: im-gateway COMMAND/ },
+  'npx im-gateway check-client': { by: 'test/integration/conformance.test.ts', flags: ['conformance/command.ts'] },
   'node chat.mjs': { by: 'test/integration/client.test.ts' },
   'python3 -m venv': { by: 'test/integration/conformance.test.ts' },
   '.venv/bin/pip install': { by: 'test/integration/conformance.test.ts' },
@@ -76,6 +75,9 @@ const TABLE: Readonly<Record<string, Row>> = {
   'etcdctl endpoint health': { needs: 'etcd' },
   'kafka-broker-api-versions.sh': { needs: 'Kafka' }
 }
+
+/** Of Node: what the benchmarks run it with. */
+const OTHER_FLAGS = ['expose-gc', 'max-semi-space-size', 'compact-on-every-full-gc']
 
 const commands = pages.flatMap(({ page, text }) => commandsIn(text).map((command) => ({ page, ...command })))
 const ci = read('.ci/run')
@@ -135,20 +137,27 @@ t.test('the shell understands the blocks of the pages', async (t) => {
 t.test('commands that take a moment are run, and each flag that a page gives to one of ours is known', async (t) => {
   const services = t.testdir({})
   const known = new Map<string, ReadonlySet<string>>()
+  let faults = ''
   for (const [key, { run: line, code = 0, prints = /^/, flags = [] }] of Object.entries(TABLE)) {
     const said = line === undefined ? undefined : await run(line, { SERVICES_DIR: services })
     if (said !== undefined) t.match(said, { code, output: prints }, `${key}: ${line}`)
+    if (key === 'npm run test:faults') faults = said?.output ?? ''
     known.set(key, new Set([...flagsOf(said?.output ?? ''), ...flags.flatMap(flagsRead), ...flagsOf(key)]))
   }
-  const own = commands.filter(({ words: [program, name] }) => (program === 'npm' && name !== 'ci') || (program === 'npx' && name === 'im-gateway'))
-  for (const command of own) {
+  const projects = commands.filter(({ words: [program, name] }) => (program === 'npm' && name !== 'ci') || (program === 'npx' && name === 'im-gateway'))
+  for (const command of projects) {
     const key = keyOf(command) ?? ''
-    const ours = command.words.slice(0, command.words[1] === 'im-gateway' && command.words.includes('--') ? command.words.indexOf('--') : undefined)
-    for (const flag of flagsOf(ours.join(' '))) t.ok(known.get(key)?.has(flag), `${command.page}: ${key} --${flag}`)
+    const own = command.words.slice(0, command.words[1] === 'im-gateway' && command.words.includes('--') ? command.words.indexOf('--') : undefined)
+    for (const flag of flagsOf(own.join(' '))) t.ok(known.get(key)?.has(flag), `${command.page}: ${key} --${flag}`)
   }
-  const rows = (await run(`${scripts['test:faults']} no-row`)).output
+  const ours = new Set([...OTHER_FLAGS, ...[...known.values()].flatMap((names) => [...names])])
+  for (const { page, text } of pages) {
+    for (const [span] of prose(text).matchAll(/`--[^`]+`/g)) {
+      for (const flag of flagsOf(span)) t.ok(ours.has(flag), `${page}: --${flag}`)
+    }
+  }
   for (const { page, words } of commands.filter(({ words }) => words[2] === 'test:faults')) {
-    for (const row of words.slice(3).filter((word) => /^[A-Z]\d+$/.test(word))) t.ok(rows.split(/\s/).includes(row), `${page}: row ${row}`)
+    for (const row of words.slice(3).filter((word) => /^[A-Z]\d+$/.test(word))) t.ok(faults.split(/\s/).includes(row), `${page}: row ${row}`)
   }
   for (const { page, words } of commands.filter(({ words: [program] }) => program === '.ci/run')) {
     for (const step of words.slice(1).filter((word) => /^[a-z-]+$/.test(word))) t.match(ci, new RegExp(`^step ${step} `, 'm'), `${page}: step ${step}`)
@@ -161,7 +170,6 @@ t.test('the environment of the README starts a gateway', async (t) => {
   const env = Object.fromEntries(Object.entries(command?.env ?? {}).map(([name, value]) => [name, name.endsWith('_FILE') ? secret : value]))
   t.ok('AUTH_SERVICE_ADDR' in env)
   t.match(await run(`${MAIN} --check-config`, env), { code: 0, output: /# the configuration is valid/ })
-  t.match(await run(`${MAIN} --print-config`, env), { code: 0, output: /IM_SERVICE_ADDR=im:9092/ })
 })
 
 /** Of Node and the process: prom-client's own. */
