@@ -28,7 +28,7 @@ function * all (pattern: RegExp): Generator<[page: string, found: string]> {
 
 /** Targets of links and images, outside of code. */
 function links (text: string): string[] {
-  return [...prose(text).matchAll(/\]\(([^()\s]+)\)/g)].map(([, target = '']) => target)
+  return [...prose(text).matchAll(/\]\(([^()\s]+)\)|\b(?:href|src|srcset)="([^"\s]+)"/g)].map(([, target, attribute]) => target ?? attribute ?? '')
 }
 
 /** The anchors that GitHub gives to the headings of a page. */

@@ -1,6 +1,6 @@
 /** Every command that a page names is run here, or the table says what runs it, or what it needs that nobody has here. */
 import { execFile, spawnSync } from 'node:child_process'
-import { existsSync } from 'node:fs'
+import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import t from 'tap'
@@ -38,7 +38,7 @@ const TABLE: Readonly<Record<string, Row>> = {
   'npm run test:properties': { by: 'step test' },
   'npm run test:leaks': { by: 'step test' },
   'npm run test:integration': { by: 'step test' },
-  'npm run test:deploy': { needs: 'tools that take long to build; its suite is test/deploy' },
+  'npm run test:deploy': { needs: 'tools that take long to build; its suite is test/deploy', flags: ['scripts/test.mjs'] },
   'npm run test:faults': { by: 'step faults', run: `${scripts['test:faults']} no-row`, code: 64, prints: /no such row: no-row; there are .*\bE1\b/, flags: ['scripts/faults.mjs'] },
   'npm run test:mutations': { by: 'step mutations' },
   'npm run soak': { run: `${scripts['soak']}`, code: 64, prints: /^npm run soak -- TIME/ },
@@ -57,7 +57,7 @@ const TABLE: Readonly<Record<string, Row>> = {
   '.ci/run': { run: 'bash -n .ci/run' },
   'node scripts/test.mjs': { by: 'test/scripts/scripts.test.ts' },
   'node --import tsx test/': { by: 'step test' },
-  'npx im-gateway': { run: 'node --import tsx bin/im-gateway.ts --help', prints: /^Usage: im-gateway COMMAND/ },
+  'npx im-gateway': { run: 'node --import tsx bin/im-gateway.ts --help', prints: /^Usage: im-gateway COMMAND/, flags: readdirSync(join(ROOT, 'bin'), { encoding: 'utf8', recursive: true }).filter((name) => name.endsWith('.ts')).map((name) => `bin/${name}`) },
   'npx im-gateway check-client': { by: 'test/integration/conformance.test.ts', flags: ['conformance/command.ts'] },
   'node chat.mjs': { by: 'test/integration/client.test.ts' },
   'python3 -m venv': { by: 'test/integration/conformance.test.ts' },
