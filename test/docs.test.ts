@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { status } from '@grpc/grpc-js'
 import t from 'tap'
@@ -11,12 +11,8 @@ import { Outcome } from '../src/generated/gateway/v1/gateway.ts'
 import { DeliveryStatus, IMErrorCode, MessageType } from '../src/generated/im/v1/im.ts'
 import { UserErrorCode } from '../src/generated/user/v1/user.ts'
 import { CLOSE } from '../src/protocol/close-codes.ts'
+import { pages, prose, read, ROOT as root } from './helpers/pages.ts'
 
-const root = join(import.meta.dirname, '..')
-const read = (path: string): string => readFileSync(join(root, path), 'utf8')
-const docs = readdirSync(join(root, 'docs')).filter((name) => name.endsWith('.md')).map((name) => `docs/${name}`)
-const pages = ['README.md', 'CONTRIBUTING.md', 'SECURITY.md', 'CHANGELOG.md', 'bench/README.md', 'client/README.md', 'examples/python/README.md', ...docs]
-  .map((page) => ({ page, text: read(page) }))
 const { scripts } = JSON.parse(read('package.json')) as { readonly scripts: Readonly<Record<string, string>> }
 
 /** In capitals, but not the environment of a node: shell variables of examples, what the tests and the demo read, placeholders. */
@@ -30,8 +26,46 @@ function * all (pattern: RegExp): Generator<[page: string, found: string]> {
   }
 }
 
-t.test('every link of the pages leads to a file', async (t) => {
-  for (const [page, target] of all(/\]\((?!https?:)([^)#]+)[^)]*\)/g)) t.ok(existsSync(join(root, dirname(page), target)), `${page}: ${target}`)
+/** Targets of links and images, outside of code. */
+function links (text: string): string[] {
+  return [...prose(text).matchAll(/\]\(([^()\s]+)\)|\b(?:href|src|srcset)="([^"\s]+)"/g)].map(([, target, attribute]) => target ?? attribute ?? '')
+}
+
+/** The anchors that GitHub gives to the headings of a page. */
+function anchorsOf (text: string): Set<string> {
+  const anchors = new Set<string>()
+  for (const [, title = ''] of prose(text).matchAll(/^#+ (.+)$/gm)) {
+    const anchor = title.replaceAll(/\]\([^)]*\)/g, '').toLowerCase().replaceAll(/[^\p{L}\p{N}_ -]/gu, '').replaceAll(' ', '-')
+    let own = anchor
+    for (let n = 1; anchors.has(own); n++) own = `${anchor}-${n}`
+    anchors.add(own)
+  }
+  return anchors
+}
+
+t.test('every link of the pages leads to a file, and to a heading where it names one', async (t) => {
+  let count = 0
+  for (const { page, text } of pages) {
+    for (const link of links(text)) {
+      count++
+      if (/^[a-z]+:/.test(link)) {
+        t.ok(URL.canParse(link) && /^https:\/\/[\w-]+(?:\.[\w-]+)+(?:\/|$)/.test(link), `${page}: ${link}`)
+        continue
+      }
+      const [target = '', anchor] = link.split('#')
+      const path = target === '' ? page : join(dirname(page), target)
+      t.ok(existsSync(join(root, path)) && !path.startsWith('..'), `${page}: ${link}`)
+      if (anchor !== undefined) t.ok(anchorsOf(read(path)).has(anchor), `${page}: ${link}`)
+    }
+  }
+  t.ok(count > 100, `${count} links`)
+})
+
+t.test('no page has an address that is not https, nor a path of the machine it was written on', async (t) => {
+  for (const { page, text } of pages) {
+    t.notMatch(prose(text).replaceAll(/`[^`]*`/g, ''), /\bhttp:\/\/[\w-]+\.[\w.-]*[a-z]/, page)
+    t.notMatch(text, /(?<![\w.:/-])\/(?:home|root|tmp|work|Users|mnt|usr\/local)\//, page)
+  }
 })
 
 t.test('every path that the pages name exists', async (t) => {
