@@ -2,7 +2,22 @@
 import type { EChartsCoreOption } from 'echarts/core'
 import type { LiveState, NodeState } from '../live-state.ts'
 import { WINDOW_MS, type Latency, type LatencyKind } from './latency.ts'
-import type { Palette } from './theme.ts'
+
+/** The style sheet's colours. */
+export interface Palette {
+  readonly surface: string
+  readonly text: string
+  readonly muted: string
+  readonly line: string
+  readonly accent: string
+  readonly up: string
+  readonly warn: string
+  readonly bad: string
+  /** By the place of a person. */
+  readonly people: readonly string[]
+  /** The reader wants nothing to move. */
+  readonly isStill: boolean
+}
 
 /** A person or another device, as a pill below the nodes. */
 interface Pill { readonly id: string, readonly text: string, readonly color: string, readonly node: string | undefined, readonly isSlow: boolean }

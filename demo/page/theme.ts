@@ -1,20 +1,7 @@
 /** Light, dark or as the system has it; and the colours of the style sheet for what draws on a canvas. */
+import type { Palette } from './charts.ts'
 
 export type Theme = 'system' | 'light' | 'dark'
-export interface Palette {
-  readonly surface: string
-  readonly text: string
-  readonly muted: string
-  readonly line: string
-  readonly accent: string
-  readonly up: string
-  readonly warn: string
-  readonly bad: string
-  /** By the place of a person. */
-  readonly people: readonly string[]
-  /** The reader wants nothing to move. */
-  readonly isStill: boolean
-}
 
 export const THEMES: readonly Theme[] = ['system', 'light', 'dark']
 const KEY = 'theme'
