@@ -32,12 +32,12 @@ export function App ({ room }: { readonly room: Room }) {
           <a href='#cluster'>{up} of {live.nodes.length} nodes</a>
         </nav>
       </header>
-      <main>
-        <div class='people' data-many={people.length > 3}>
+      <div class='layout'>
+        <main class='people'>
           {people.map((person, i) => <Panel key={person.name} room={room} person={person} place={i} />)}
-        </div>
+        </main>
         <Cluster room={room} />
-      </main>
+      </div>
     </>
   )
 }
