@@ -29,8 +29,8 @@ const CLOSE_TIMEOUT_MS = 15_000
 const EXIT_USAGE = 64
 const MAX_NODES = 9
 const NODES = 3
-/** What a node that was killed had registered is gone in seconds, and it starts again under its name. */
-const PAGE_ENV = { REGISTRY_TTL: '6s', REGISTRY_RENEW_INTERVAL: '2s', DRAIN_TIMEOUT: '10s' }
+/** What a node that was killed had registered is gone in seconds, and it starts again under its name; a drain lasts long enough to be seen. */
+const PAGE_ENV = { REGISTRY_TTL: '6s', REGISTRY_RENEW_INTERVAL: '2s', DRAIN_DELAY: '1s', DRAIN_TIMEOUT: '10s' }
 const PORTS_HINT = '\nDoes another demo run? Other ports: WS_PORT, GRPC_PORT, DEMO_PORT'
 
 const options = readArguments()
