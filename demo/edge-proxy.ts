@@ -64,12 +64,13 @@ export class EdgeProxy {
     }
     const way: Way = { userId, nodeId: target.nodeId, client }
     this.#ways.add(way)
+    client.on('close', () => { this.#ways.delete(way) })
     const node = connect(target.port, LOOPBACK)
     node.on('error', ignore)
     node.write(requestTo('/ws', request), 'latin1')
     node.write(head)
     pipeline(client, node, ignore)
-    pipeline(node, this.#pace(userId), client, () => { this.#ways.delete(way) })
+    pipeline(node, this.#pace(userId), client, ignore)
   }
 
   #emptiest (): Pick<Gateway, 'nodeId' | 'port'> | undefined {

@@ -7,6 +7,7 @@ import { buildPage } from '../../demo/page-assets.ts'
 import { PageServer } from '../../demo/page-server.ts'
 import { World } from '../../demo/world.ts'
 import { systemClock } from '../../src/embedded/system-clock.ts'
+import { eventually } from '../helpers/bus-conformance.ts'
 
 t.setTimeout(50_000)
 
@@ -126,19 +127,19 @@ t.test('a node is killed, another one drained, each starts again; what is not up
   const live = await listen(t, world)
   const alice = await connect(world, 'alice')
   const node = String(alice.welcome['node_id'])
-  const stateOf = (id: string, state: LiveState) => state.nodes.find((each) => each.id === id)?.state
+  const allServe = (): boolean => page.nodes.serving.length === 2
   t.equal(await put(world, `/nodes/${node}`, { fault: 'kill' }), 204)
   t.equal(await put(world, `/nodes/${node}`, { fault: 'drain' }), 409)
   t.match(await alice.closed(), { code: 1006 })
   const again = await connect(world, 'alice')
   const other = String(again.welcome['node_id'])
   t.not(other, node)
-  await live.state((state) => stateOf(node, state) === 'up')
+  await live.state(({ nodes }) => nodes.some(({ id, state }) => id === node && state !== 'up'))
+  await eventually(allServe, PATIENCE_MS)
   t.equal(await put(world, `/nodes/${other}`, { fault: 'drain' }), 204)
   t.match(await again.next('shutdown'), { reconnect_after_ms: Number })
   t.match(await again.closed(PATIENCE_MS), { code: 1012 })
-  await live.state((state) => stateOf(other, state) === 'up')
-  t.equal(page.nodes.serving.length, 2)
+  await eventually(allServe, PATIENCE_MS)
   t.equal(await put(world, '/nodes/c', { fault: 'kill' }), 409)
 })
 
