@@ -12,6 +12,7 @@ export function App ({ room }: { readonly room: Room }) {
     <>
       <header class='bar'>
         <h1><img src='/icon.svg' alt='' width='28' height='28' /> IM gateway <span>chat demo</span></h1>
+        <p class='hint'>Whoever’s panel you are in reads: ticks turn blue</p>
         <div class='controls'>
           <button type='button' aria-pressed={talk.isOn} title='People write by themselves' onClick={() => { talk.toggle() }}>Small talk</button>
           <AddDialog room={room} />
@@ -27,11 +28,11 @@ export function App ({ room }: { readonly room: Room }) {
             </select>
           </label>
         </div>
-        <nav class='jump' aria-label='Go to'>
-          {people.map(({ name }, i) => <a key={name} href={`#person-${i}`}>{name}</a>)}
-          <a href='#cluster'>{up} of {live.nodes.length} nodes</a>
-        </nav>
       </header>
+      <nav class='jump' aria-label='Go to'>
+        {people.map(({ name }, i) => <a key={name} href={`#person-${i}`}>{name}</a>)}
+        <a href='#cluster'>{up} of {live.nodes.length} nodes</a>
+      </nav>
       <div class='layout'>
         <main class='people'>
           {people.map((person, i) => <Panel key={person.name} room={room} person={person} place={i} />)}

@@ -32,11 +32,14 @@ export interface GraphInput {
 }
 
 const GAP_PX = 10
+const NODE_HEIGHT_PX = 46
+const PILL_HEIGHT_PX = 28
 const MAX_NODE_PX = 104
 const MAX_PILL_PX = 84
 const MAX_PILLS = 12
 /** Below it a logarithmic axis has nothing to say. */
 const LEAST_MS = 1
+const LEAST_TOP_MS = 1_000
 
 /** Nodes above, devices below, a line for each connection. */
 export function graphOption ({ live, people, palette, width }: GraphInput): EChartsCoreOption {
@@ -61,8 +64,8 @@ export function graphOption ({ live, people, palette, width }: GraphInput): ECha
         ...nodes.map(({ id, state }, i) => ({
           name: id,
           value: [(i + 0.5) / nodes.length, 0.8],
-          symbol: 'roundRect',
-          symbolSize: [nodeWidth, 46],
+          symbol: box(nodeWidth, NODE_HEIGHT_PX, 10),
+          symbolSize: [nodeWidth, NODE_HEIGHT_PX],
           itemStyle: { color: palette.surface, borderColor: colorOf(state), borderWidth: 2, borderType: state === 'up' ? 'solid' : 'dashed' },
           label: {
             show: true,
@@ -73,8 +76,8 @@ export function graphOption ({ live, people, palette, width }: GraphInput): ECha
         ...pills.map(({ id, text, color, node, isSlow }, i) => ({
           name: id,
           value: [(i + 0.5) / pills.length, 0.14],
-          symbol: 'roundRect',
-          symbolSize: [pillWidth, 28],
+          symbol: box(pillWidth, PILL_HEIGHT_PX, PILL_HEIGHT_PX / 2),
+          symbolSize: [pillWidth, PILL_HEIGHT_PX],
           itemStyle: { color: node === undefined ? palette.surface : color, borderColor: node === undefined ? palette.muted : color, borderWidth: 1.5, borderType: node === undefined ? 'dashed' : 'solid' },
           label: { show: true, width: pillWidth - 8, overflow: 'truncate', formatter: isSlow ? `${text} · slow` : text, color: node === undefined ? palette.muted : '#fff', fontSize: 12, fontWeight: 600 }
         }))
@@ -112,16 +115,23 @@ export function latencyOption (latency: Latency, nowMs: number, palette: Palette
   const text = { color: palette.muted, fontSize: 11 }
   return {
     animation: false,
-    legend: { bottom: 0, left: 0, itemWidth: 10, itemHeight: 10, icon: 'inherit', textStyle: { ...text, fontSize: 12 }, selectedMode: false },
+    legend: { data: [{ name: 'accepted', icon: 'circle' }, { name: 'received', icon: 'diamond' }], bottom: 0, left: 0, itemWidth: 10, itemHeight: 10, textStyle: { ...text, fontSize: 12 }, selectedMode: false },
     grid: { left: 40, right: 12, top: 10, bottom: 46 },
     xAxis: { type: 'value', min: -WINDOW_MS / 1000, max: 0, interval: 20, axisLabel: { ...text, formatter: (s: number) => s === 0 ? 'now' : `${s} s` }, axisLine: { show: false }, axisTick: { show: false }, splitLine: { show: false } },
-    yAxis: { type: 'log', min: LEAST_MS, max: (extent: { readonly max: number }) => Math.max(1_000, extent.max), axisLabel: { ...text, formatter: (ms: number) => ms >= 1_000 ? `${ms / 1_000} s` : `${ms} ms` }, splitLine: { lineStyle: { color: palette.line } } },
+    yAxis: { type: 'log', min: LEAST_MS, max: (extent: { readonly max: number }) => 10 ** Math.ceil(Math.log10(Math.max(LEAST_TOP_MS, extent.max))), axisLabel: { ...text, formatter: (ms: number) => ms >= 1_000 ? `${ms / 1_000} s` : `${ms} ms` }, axisLine: { show: false }, axisTick: { show: false }, splitLine: { lineStyle: { color: palette.line } } },
     series: [series('accepted', palette.accent, 'circle'), series('received', palette.people[4] ?? palette.up, 'diamond')]
   }
 }
 
 function stillOrMoving ({ isStill }: Palette): object {
   return isStill ? { animation: false } : { animationDuration: 250, animationDurationUpdate: 450, animationEasingUpdate: 'cubicInOut' }
+}
+
+/** A rounded box of exactly that size: the library's own is drawn as a square and stretched. */
+function box (width: number, height: number, radius: number): string {
+  const arc = (x: number, y: number): string => `a${radius} ${radius} 0 0 1 ${x} ${y}`
+  const [across, down] = [Math.max(0, width - 2 * radius), Math.max(0, height - 2 * radius)]
+  return `path://M${radius} 0h${across}${arc(radius, radius)}v${down}${arc(-radius, radius)}h${-across}${arc(-radius, -radius)}v${-down}${arc(radius, -radius)}z`
 }
 
 function countOf (clients: number): string {

@@ -1,12 +1,10 @@
 /** The nodes and who is connected to them, what can befall them, how long messages take, and what happened. */
-import type { NodeState } from '../live-state.ts'
 import { Chart } from './chart.tsx'
 import { graphOption, latencyOption } from './charts.ts'
 import { millis } from './messages.tsx'
 import type { Room } from './room.ts'
 import { currentPalette, currentTheme } from './theme.ts'
 
-const WORDS: Readonly<Record<NodeState, string>> = { up: 'up', draining: 'draining', down: 'down', starting: 'starting' }
 /** How often the latency is drawn anew. */
 const LATENCY_STEP_MS = 500
 const TIME = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit', second: '2-digit' })
@@ -32,7 +30,7 @@ export function Cluster ({ room }: { readonly room: Room }) {
         {live.nodes.map(({ id, state, address }, i) => (
           <li key={id}>
             <span class='dot' data-state={state} aria-hidden='true' />
-            <span class='node'><b>Node {i + 1}</b> <span class='words'>{WORDS[state]}{state === 'up' && ` · ${usersOn(room, id)}`}</span> <span class='address'>{address}</span></span>
+            <span class='node' title={address}><b>Node {i + 1}</b> <span class='words'>{state}{state === 'up' && ` · ${usersOn(room, id)}`}</span></span>
             <button type='button' disabled={state !== 'up'} title='SIGTERM: clients are told, and leave in good order' onClick={() => { room.nodeFault(id, 'drain') }}>Drain<span class='hidden'> node {i + 1}</span></button>
             <button type='button' class='danger' disabled={state !== 'up'} title='kill -9: nobody is told' onClick={() => { room.nodeFault(id, 'kill') }}>Kill<span class='hidden'> node {i + 1}</span></button>
           </li>
@@ -40,9 +38,9 @@ export function Cluster ({ room }: { readonly room: Room }) {
       </ul>
       <h3>Latency</h3>
       <dl class='figures'>
-        <div><dt>accepted, median</dt><dd>{medianOf('accepted')}</dd></div>
-        <div><dt>received, median</dt><dd>{medianOf('received')}</dd></div>
-        <div><dt>accepted</dt><dd>{room.accepted}</dd></div>
+        <div><dt>median accepted</dt><dd>{medianOf('accepted')}</dd></div>
+        <div><dt>median received</dt><dd>{medianOf('received')}</dd></div>
+        <div><dt>messages</dt><dd>{room.accepted}</dd></div>
         <div><dt>waiting</dt><dd>{people.reduce((sum, { client }) => sum + client.waiting, 0)}</dd></div>
       </dl>
       <Chart

@@ -69,10 +69,11 @@ function Composer ({ person }: { readonly person: Person }) {
 
 function stateOf (room: Room, { name, state, client, lastAcceptedMs }: Person): string {
   const waiting = client.waiting > 0 ? ` · ${client.waiting} waiting` : ''
+  const ack = lastAcceptedMs === undefined ? '' : ` · ack ${millis(lastAcceptedMs)}`
   switch (state) {
     case 'open': {
       const node = room.nodeOf(name)
-      return `${node === undefined ? 'online' : `on node ${node}`}${lastAcceptedMs === undefined ? '' : ` · ack ${millis(lastAcceptedMs)}`}${waiting}`
+      return `${node === undefined ? 'online' : `node ${node}`}${waiting === '' ? ack : waiting}`
     }
     case 'ended': return 'ended: reload the page'
     case 'waiting': return `reconnecting soon${waiting}`

@@ -139,7 +139,7 @@ export class Person {
     const { onNews, onChange } = this.#host
     if (this.state === 'open') {
       this.#lostMs = performance.now()
-      if (state === 'waiting') onNews(`${this.name} has lost its connection`)
+      if (state === 'waiting') onNews(`${this.name} lost the connection`)
     }
     this.state = state
     if (state === 'open') {

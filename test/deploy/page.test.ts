@@ -46,7 +46,7 @@ async function openPage (t: Test, browser: Browser, url: string, options: Browse
   page.on('console', (message) => { if (/Content Security Policy/i.test(message.text())) faults.push(message.text()) })
   page.on('request', (request) => { if (!request.url().startsWith(url) && !request.url().startsWith(url.replace('http', 'ws'))) faults.push(request.url()) })
   await page.goto(url)
-  for (const name of ['alice', 'bob', 'carol']) await person(page, name).state(/on node \d/)
+  for (const name of ['alice', 'bob', 'carol']) await person(page, name).state(/node \d/)
   return { page, faults }
 }
 
@@ -97,7 +97,7 @@ t.test('people chat, each message once, its ticks rise to read, groups are joine
     await alice.look()
     await tick(bob.last, 'read')
     t.strictSame(await alice.panel.locator('.content').allInnerTexts(), ['Hello Bob', 'Hello Alice'])
-    await alice.state(/ack [\d.]+ m?s/)
+    await alice.state(/node \d · ack [\d.]+ m?s/)
   })
 
   await t.test('what is not looked at is counted on its tab', async (t) => {
@@ -138,7 +138,7 @@ t.test('people chat, each message once, its ticks rise to read, groups are joine
     await dialog.getByLabel('A person').fill('dave')
     await dialog.getByRole('button', { name: 'Add person' }).click()
     const dave = person(page, 'dave')
-    await dave.state(/on node \d/)
+    await dave.state(/node \d/)
     await alice.tab('dave').click()
     await alice.say('Welcome')
     await dave.tab('alice').click()
@@ -157,7 +157,7 @@ t.test('people chat, each message once, its ticks rise to read, groups are joine
 
   await t.test('it is all there after a reload', async (t) => {
     await page.reload()
-    await person(page, 'alice').state(/on node \d/)
+    await person(page, 'alice').state(/node \d/)
     await sees(alice.last, /Hello Alice/)
     t.strictSame(await alice.panel.locator('.content').allInnerTexts(), ['Hello Bob', 'Hello Alice'])
   })
@@ -201,15 +201,15 @@ t.test('faults: a cut, a slow client, a node that is killed and one that is drai
 
   for (const [fault, words] of [['Kill', /was killed/], ['Drain', /has ended/]] as const) {
     await t.test(`${fault}: clients go elsewhere, the node comes back, both sides have the same`, async (t) => {
-      await alice.state(/on node \d/)
-      const [, place] = /on node (\d)/.exec(await alice.panel.locator('.state').innerText()) ?? []
+      await alice.state(/node \d/)
+      const [, place] = /node (\d)/.exec(await alice.panel.locator('.state').innerText()) ?? []
       const victim = nodes.nth(Number(place) - 1)
       for (let i = 0; i < 5; i++) await alice.say(`${fault} ${i}`)
       await victim.getByRole('button', { name: fault }).click()
       for (let i = 5; i < 10; i++) await alice.say(`${fault} ${i}`)
       await sees(news, words)
       await sees(victim, /^Node \d\s+up/)
-      await alice.state(/on node \d/)
+      await alice.state(/node \d/)
       await sees(alice.panel.locator('.state'), /^(?!.*waiting)/)
       await eventually(async () => {
         const [said, heard] = await Promise.all([alice, bob].map(({ panel }) => panel.locator('.content').allInnerTexts()))
@@ -290,7 +290,7 @@ t.test('by keyboard, on a phone, in dark and in light', async (t) => {
     const dark = await ground()
     t.not(dark, light)
     await page.reload()
-    await person(page, 'alice').state(/on node \d/)
+    await person(page, 'alice').state(/node \d/)
     t.equal(await ground(), dark)
     await page.getByLabel('Theme').selectOption('system')
     t.equal(await ground(), light)
