@@ -31,8 +31,8 @@ export function Cluster ({ room }: { readonly room: Room }) {
           <li key={id}>
             <span class='dot' data-state={state} aria-hidden='true' />
             <span class='node' title={address}><b>Node {i + 1}</b> <span class='words'>{state}{state === 'up' && ` · ${usersOn(room, id)}`}</span></span>
-            <button type='button' disabled={state !== 'up'} title='SIGTERM: clients are told, and leave in good order' onClick={() => { room.nodeFault(id, 'drain') }}>Drain<span class='hidden'> node {i + 1}</span></button>
-            <button type='button' class='danger' disabled={state !== 'up'} title='kill -9: nobody is told' onClick={() => { room.nodeFault(id, 'kill') }}>Kill<span class='hidden'> node {i + 1}</span></button>
+            <button type='button' aria-disabled={state !== 'up'} title='SIGTERM: clients are told, and leave in good order' onClick={() => { room.nodeFault(id, 'drain') }}>Drain<span class='hidden'> node {i + 1}</span></button>
+            <button type='button' class='danger' aria-disabled={state !== 'up'} title='kill -9: nobody is told' onClick={() => { room.nodeFault(id, 'kill') }}>Kill<span class='hidden'> node {i + 1}</span></button>
           </li>
         ))}
       </ul>

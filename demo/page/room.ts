@@ -87,7 +87,9 @@ export class Room {
     return this.live.devices.some((device) => device.user === user && this.live.nodes.some(({ id, state }) => id === device.node && (state === 'up' || state === 'draining')))
   }
 
+  /** Of a node that is up; a button that were disabled would lose the focus to nowhere. */
   nodeFault (node: string, fault: 'kill' | 'drain'): void {
+    if (this.live.nodes.find(({ id }) => id === node)?.state !== 'up') return
     makeNodeFault(node, fault).catch((error: unknown) => { this.tell(String(error)) })
   }
 

@@ -250,11 +250,12 @@ t.test('by keyboard, on a phone, in dark and in light', async (t) => {
     await page.keyboard.press('Enter')
     await tick(alice.last, 'delivered')
     t.equal(await alice.panel.getAttribute('data-reading'), 'true', 'whose panel has the focus reads')
-    await tabTo(/^Kill/)
+    await tabTo(/^Kill node 1/)
+    t.equal(await page.evaluate('getComputedStyle(document.activeElement).outlineStyle'), 'solid', 'the focus is seen')
     await page.keyboard.press('Enter')
     await sees(page.getByRole('log', { name: 'What happened' }), /Node 1 was killed/)
     await sees(page.locator('.nodes li').first(), /Node 1\s+up/)
-    t.match(await page.evaluate("getComputedStyle(document.querySelector('.nodes button')).outlineStyle"), 'none')
+    t.match(await focused(), /^Kill node 1/, 'and stays where it was')
   })
 
   for (const colorScheme of ['light', 'dark'] as const) {
