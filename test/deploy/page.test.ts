@@ -77,8 +77,12 @@ async function sees (locator: Locator, text: RegExp, patienceMs = PATIENCE_MS): 
   }, patienceMs).catch(() => { throw new Error(`${String(text)} is not to be seen, but: ${last}`) })
 }
 
-function tick (message: Locator, tick: string): Promise<void> {
-  return sees(message.locator('.ticks'), new RegExp(tick))
+async function tick (message: Locator, wanted: string): Promise<void> {
+  let tick: string | null = ''
+  await eventually(async () => {
+    tick = await message.locator('.ticks').getAttribute('data-tick', { timeout: 1_000 }).catch(() => null)
+    return tick === wanted
+  }, PATIENCE_MS).catch(() => { throw new Error(`the tick is ${String(tick)}, not ${wanted}`) })
 }
 
 t.test('people chat, each message once, its ticks rise to read, groups are joined and left', async (t) => {
@@ -104,7 +108,7 @@ t.test('people chat, each message once, its ticks rise to read, groups are joine
     await carol.tab('bob').click()
     await carol.say('One')
     await carol.say('Two')
-    await sees(bob.tab('carol'), /2 unread/)
+    await sees(bob.tab('carol'), /2\s*unread/)
     await bob.tab('carol').click()
     await tick(carol.last, 'read')
     t.equal(await bob.tab('carol').locator('.unread').count(), 0)
@@ -250,12 +254,12 @@ t.test('by keyboard, on a phone, in dark and in light', async (t) => {
     await page.keyboard.press('Enter')
     await tick(alice.last, 'delivered')
     t.equal(await alice.panel.getAttribute('data-reading'), 'true', 'whose panel has the focus reads')
-    await tabTo(/^Kill node 1/)
+    await tabTo(/^Kill\s+node 1/)
     t.equal(await page.evaluate('getComputedStyle(document.activeElement).outlineStyle'), 'solid', 'the focus is seen')
     await page.keyboard.press('Enter')
     await sees(page.getByRole('log', { name: 'What happened' }), /Node 1 was killed/)
     await sees(page.locator('.nodes li').first(), /Node 1\s+up/)
-    t.match(await focused(), /^Kill node 1/, 'and stays where it was')
+    t.match(await focused(), /^Kill\s+node 1/, 'and stays where it was')
   })
 
   for (const colorScheme of ['light', 'dark'] as const) {
@@ -314,5 +318,5 @@ async function talk (page: Page): Promise<void> {
   await bob.tab('alice').click()
   await tick(alice.last, 'read')
   await alice.say('Eight o’clock, then')
-  await tick(alice.last, 'delivered|read')
+  await tick(alice.last, 'read')
 }
