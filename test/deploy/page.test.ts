@@ -318,5 +318,5 @@ async function talk (page: Page): Promise<void> {
   await bob.tab('alice').click()
   await tick(alice.last, 'read')
   await alice.say('Eight o’clock, then')
-  await tick(alice.last, 'read')
+  await tick(alice.last, 'delivered')
 }
