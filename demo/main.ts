@@ -8,6 +8,8 @@ import { within } from './client.ts'
 import type { Gateway } from './gateway.ts'
 import { openEmbedded } from './outside-embedded.ts'
 import { MissingAddressError, openReal } from './outside-real.ts'
+import { buildPage } from './page-assets.ts'
+import { PageServer } from './page-server.ts'
 import { playStory, STORY_ENV } from './story.ts'
 import { welcomeText } from './welcome-text.ts'
 import { World } from './world.ts'
@@ -16,16 +18,19 @@ const USAGE = `Usage: npm run demo [-- OPTION...]
 
   --once    play the story, check every step, exit 1 on the first that fails
   --real    on real services: ETCD_ENDPOINTS, REDIS_ADDR, KAFKA_BROKERS, MYSQL_URL
-  --nodes N gateways, 1 to 9; default 1. With three or more the story kills and drains some
+  --nodes N gateways, 1 to 9; default 3, of the story 1. With three or more the story kills and drains some
   --help    this text
 
-Without --once the demo stays up: WS_PORT (8080), GRPC_PORT (9093), DEMO_PORT (8081); LOG_LEVEL (warn).
+Without --once the demo stays up and serves a chat page on DEMO_PORT (8081); WS_PORT (8080), GRPC_PORT (9093); LOG_LEVEL (warn).
 `
 const TOKEN_TTL_MS = 3_600_000
 const STORY_TOKEN_TTL_MS = 300_000
 const CLOSE_TIMEOUT_MS = 15_000
 const EXIT_USAGE = 64
 const MAX_NODES = 9
+const NODES = 3
+/** What a node that was killed had registered is gone in seconds, and it starts again under its name; a drain lasts long enough to be seen. */
+const PAGE_ENV = { REGISTRY_TTL: '6s', REGISTRY_RENEW_INTERVAL: '2s', DRAIN_DELAY: '1s', DRAIN_TIMEOUT: '10s' }
 const PORTS_HINT = '\nDoes another demo run? Other ports: WS_PORT, GRPC_PORT, DEMO_PORT'
 
 const options = readArguments()
@@ -37,7 +42,9 @@ async function run ({ once, real, nodes }: Arguments): Promise<number> {
   // Names differ from run to run, for real services remember the earlier ones.
   const name = randomBytes(4).toString('hex')
   let world: World | undefined
+  let page: PageServer | undefined
   try {
+    if (!once) page = new PageServer({ assets: await buildPage(), clock: systemClock, logger })
     const outside = real ? await openReal(process.env, systemClock, logger) : openEmbedded(systemClock, logger)
     const tokenTtlMs = once ? STORY_TOKEN_TTL_MS : TOKEN_TTL_MS
     world = await World.start({
@@ -48,13 +55,15 @@ async function run ({ once, real, nodes }: Arguments): Promise<number> {
       refreshTokenTtlMs: 24 * TOKEN_TTL_MS,
       processes: real && nodes > 1,
       httpPort: once ? 0 : port('DEMO_PORT', 8081),
-      gatewayEnv: once ? STORY_ENV : {}
+      gatewayEnv: once ? STORY_ENV : PAGE_ENV,
+      ...(page === undefined ? {} : { watch: page.watch, extend: page.mount.bind(page) })
     })
     await world.im.recover()
-    const gateway = await world.startGateway(`demo-${name}`, once ? undefined : { ws: port('WS_PORT', 8080), grpc: port('GRPC_PORT', 9093) })
+    const gateway = await world.startGateway(`demo-${name}-1`, once ? undefined : { ws: port('WS_PORT', 8080), grpc: port('GRPC_PORT', 9093) })
     const others: Gateway[] = []
     for (let node = 2; node <= nodes; node++) others.push(await world.startGateway(`demo-${name}-${node}`))
     if (once) return await playStory(world, [gateway, ...others], name, (line) => { process.stdout.write(`${line}\n`) }) ? 0 : 1
+    for (const each of [gateway, ...others]) page?.nodes.add(each)
     const interrupted = new Promise((resolve) => { process.once('SIGINT', resolve).once('SIGTERM', resolve) })
     process.stdout.write(welcomeText(world, [gateway, ...others], tokenTtlMs))
     await interrupted
@@ -66,8 +75,13 @@ async function run ({ once, real, nodes }: Arguments): Promise<number> {
     return 1
   } finally {
     // A second Ctrl-C finds no handler and ends the process at once.
-    if (world !== undefined) await within(world.close(), 'end', CLOSE_TIMEOUT_MS).catch(() => { process.exit(1) })
+    if (world !== undefined) await within(closeAll(world, page), 'end', CLOSE_TIMEOUT_MS).catch(() => { process.exit(1) })
   }
+}
+
+async function closeAll (world: World, page: PageServer | undefined): Promise<void> {
+  await page?.nodes.close()
+  await world.close()
 }
 
 function isTaken (error: unknown): boolean {
@@ -84,8 +98,8 @@ interface Arguments { readonly once: boolean, readonly real: boolean, readonly n
 
 function readArguments (): Arguments | undefined {
   try {
-    const { values } = parseArgs({ options: { once: { type: 'boolean' }, real: { type: 'boolean' }, nodes: { type: 'string', default: '1' }, help: { type: 'boolean', short: 'h' } } })
-    const nodes = Number(values.nodes)
+    const { values } = parseArgs({ options: { once: { type: 'boolean' }, real: { type: 'boolean' }, nodes: { type: 'string' }, help: { type: 'boolean', short: 'h' } } })
+    const nodes = Number(values.nodes ?? (values.once === true ? 1 : NODES))
     if (!Number.isInteger(nodes) || nodes < 1 || nodes > MAX_NODES) throw new Error(`--nodes is a number from 1 to ${MAX_NODES}`)
     if (values.help !== true) return { once: values.once === true, real: values.real === true, nodes }
     process.stdout.write(USAGE)

@@ -14,7 +14,11 @@ export function welcomeText (world: World, gateways: readonly [Gateway, ...Gatew
   const bob = tokens[1]?.[1] ?? ''
   const push = JSON.stringify({ msg_id: 'hello-1', recipient_id: 'alice', sender_id: 'bob', content: 'Hello from grpcurl', message_type: 'text', sequence_number: 1, timestamp: 0 })
   const send = JSON.stringify({ type: 'send_msg', msg_id: 'm1', recipient: 'bob', content: 'Hello Bob', timestamp: 0 })
-  return `The demo is up. Ctrl-C ends it.
+  return `The demo is up. Ctrl-C ends it. Open the chat page in a browser:
+
+  ${world.httpUrl}/
+
+or speak to it from here:
 
   WebSocket   ${gateways.map(({ url }) => url).join('  ')}
   gRPC        ${gateways.map(({ grpc }) => grpc).join('  ')}

@@ -38,6 +38,8 @@ export interface WorldOptions {
   /** Settings of all gateways beyond addresses and credentials. */
   readonly gatewayEnv: Readonly<Record<string, string>>
   readonly watch?: WorldWatch
+  /** Adds to the HTTP side before it listens. */
+  readonly extend?: (http: FastifyInstance, world: World) => void
 }
 
 /** Who wants to know what goes on; of gateways that are processes of their own, and of pushes to all. */
@@ -105,6 +107,7 @@ export class World {
       clock
     })
     this.#http = buildHttp({ auth: this.auth, users: this.users, receipts, store })
+    options.extend?.(this.#http, this)
   }
 
   /** The services without a gateway; rejects where a port is taken. */

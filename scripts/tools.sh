@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Puts the command line tools that tests use into .cache/bin: built by `go install`, out of a Debian package, or by pip.
 #
-#   scripts/tools.sh [helm|grpcurl|python|prometheus|kubernetes-validate]...     default: all; prints the folder on stdout
+#   scripts/tools.sh [helm|grpcurl|python|prometheus|kubernetes-validate|chromium]...     default: all but chromium; prints the folder on stdout
 #
 # `python` is a Python with what examples/python needs. A tool that is there in the pinned version is left alone. Go compares what it fetches with its checksum database, apt with
 # the signed index. Where Go or Python is missing it comes from the package manager, on Debian and its relatives; elsewhere
@@ -87,6 +87,11 @@ install() { # PROGRAM PACKAGE==VERSION...: all that it needs, into a virtual env
   printf '%s\n' "$*" >"$stamp"
 }
 
+browser() { # not pinned: Debian keeps only the version that has the latest fixes
+  command -v chromium >/dev/null || packages chromium fonts-noto-core
+  ln -sf "$(command -v chromium)" "$BIN/chromium"
+}
+
 mkdir -p "$BIN"
 exec 9>"$BIN/.lock"
 if command -v flock >/dev/null; then flock -w 900 9 || die 'another run is building'; fi
@@ -98,6 +103,7 @@ for tool in "$@"; do
     python) python ;;
     prometheus) unpack "$PROMETHEUS_PACKAGE" prometheus promtool ;;
     kubernetes-validate) install kubernetes-validate "${KUBERNETES_VALIDATE[@]}" ;;
+    chromium) browser ;;
     *) die "unknown tool: $tool" ;;
   esac
 done

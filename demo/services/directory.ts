@@ -2,7 +2,7 @@
 import { encodeRevoked, NODES, nodeKey, parseKey, parseNode, parseRoute, revokedKey, userPrefix } from '../../src/registry/records.ts'
 import type { KvStore } from '../../src/ports.ts'
 import type { Whereabouts } from './delivery.ts'
-import type { RegistryView } from './registry-view.ts'
+import type { RegisteredDevice, RegistryView } from './registry-view.ts'
 
 export class Directory {
   readonly #kv: KvStore
@@ -48,6 +48,11 @@ export class Directory {
   async nodesOf (userId: string): Promise<ReadonlySet<string>> {
     const { entries } = await this.#kv.range(userPrefix(userId), { prefix: true })
     return new Set(entries.flatMap(({ value }) => parseRoute(value)?.node ?? []))
+  }
+
+  /** All devices that the registry's watch told of; a moment old. */
+  devices (): readonly RegisteredDevice[] {
+    return this.#view.devices()
   }
 
   async #readDevices (userId: string): Promise<ReadonlyMap<string, string>> {

@@ -6,6 +6,8 @@ import type { Clock, KvEntry, KvEvent, KvStore, Logger, Meter } from '../../src/
 /** The stand-in services count nothing. */
 const NO_METER: Meter = { count: () => {}, observe: () => {}, set: () => {}, source: () => {} }
 
+export interface RegisteredDevice { readonly userId: string, readonly deviceId: string, readonly nodeId: string }
+
 export class RegistryView implements WatchSink {
   readonly #watcher: Watcher
   /** Node by device, by user. */
@@ -26,6 +28,11 @@ export class RegistryView implements WatchSink {
   /** Node by device. */
   devicesOf (userId: string): ReadonlyMap<string, string> {
     return this.#users.get(userId) ?? new Map()
+  }
+
+  /** All that are registered. */
+  devices (): RegisteredDevice[] {
+    return [...this.#users].flatMap(([userId, devices]) => [...devices].map(([deviceId, nodeId]) => ({ userId, deviceId, nodeId })))
   }
 
   addressOf (nodeId: string): string | undefined {

@@ -44,6 +44,9 @@ export class UsersStandIn {
     this.#groups.set(groupId, members)
   }
 
+  /** With their members, in order. */
+  get groups (): ReadonlyMap<string, readonly string[]> { return this.#groups }
+
   hasGroup (groupId: string): boolean {
     return this.#groups.has(groupId)
   }
