@@ -93,6 +93,7 @@ export class Tracker {
     if (push === undefined) {
       const kind = this.#recent.kindOf(connection.serial, msgId) ?? (this.#awaited.has(msgId) ? 'foreign' : 'unknown')
       this.#options.meter.count('acks_ignored_total', 1, kind)
+      if (kind === 'late') this.#options.recorder?.begin('late', msgId, connection.user.userId, connection.deviceId, '')
       return
     }
     this.#recent.acked(connection.serial, msgId)

@@ -30,6 +30,7 @@ const FIRST: Readonly<Record<RowKind, ExplainStep>> = {
   receipt: ExplainStep.EXPLAIN_STEP_PUSH_RECEIVED,
   device: ExplainStep.EXPLAIN_STEP_QUEUED,
   again: ExplainStep.EXPLAIN_STEP_QUEUED,
+  late: ExplainStep.EXPLAIN_STEP_LATE_ACKNOWLEDGED,
   elsewhere: ExplainStep.EXPLAIN_STEP_REPORTED,
   group: ExplainStep.EXPLAIN_STEP_GROUP_RECEIVED
 }
@@ -53,7 +54,7 @@ function firstDetail ({ kind, otherId, outcome, counts: [first] }: Row): string 
     case 'receipt': return `read by ${otherId}`
     case 'again': return 'it waits for this device already and is not written again'
     case 'elsewhere': return `${otherId === '' ? 'no node' : otherId}: ${outcome}${first > 0 ? ` after ${first} ms` : ''}`
-    case 'device': return ''
+    case 'device': case 'late': return ''
   }
 }
 
@@ -67,7 +68,7 @@ function lastStep ({ kind, outcome }: Row): ExplainStep {
     case 'send': case 'repeat': return outcome === 'ok' ? ExplainStep.EXPLAIN_STEP_ACCEPTED : ExplainStep.EXPLAIN_STEP_REFUSED
     case 'push': case 'receipt': return outcome === 'answered' || outcome === 'incomplete' ? ExplainStep.EXPLAIN_STEP_PUSH_ANSWERED : ExplainStep.EXPLAIN_STEP_PUSH_REFUSED
     case 'group': return outcome === 'ok' ? ExplainStep.EXPLAIN_STEP_GROUP_DELIVERED : ExplainStep.EXPLAIN_STEP_GROUP_PASSED_OVER
-    case 'device': case 'again': case 'elsewhere': return OUTCOME_STEPS[outcome] ?? ExplainStep.EXPLAIN_STEP_UNSPECIFIED
+    case 'device': case 'again': case 'late': case 'elsewhere': return OUTCOME_STEPS[outcome] ?? ExplainStep.EXPLAIN_STEP_UNSPECIFIED
   }
 }
 

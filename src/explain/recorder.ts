@@ -7,10 +7,10 @@ import type { Clock } from '../ports.ts'
 
 /**
  * `send`: a client's message, `repeat`: one that joined it. `push`, `receipt`: a call. `device`: a device that is here,
- * `again`: one that waited for the message already. `elsewhere`: what was reported of one that is not. `group`: a record
+ * `again`: one that waited for the message already, `late`: its ack after the time-out. `elsewhere`: what was reported of one that is not. `group`: a record
  * with all members that are here.
  */
-export type RowKind = 'send' | 'repeat' | 'push' | 'receipt' | 'device' | 'again' | 'elsewhere' | 'group'
+export type RowKind = 'send' | 'repeat' | 'push' | 'receipt' | 'device' | 'again' | 'late' | 'elsewhere' | 'group'
 
 /** A row as it stands; times are those of the monotonic clock. */
 export interface Row {

@@ -63,11 +63,15 @@ t.test('the recipient is offline: nobody was there to push to', async (t) => {
 
 t.test('the device does not acknowledge: it was written, and the time went by', async (t) => {
   const node = await startApp(t, { ...ENV, ACK_TIMEOUT: '200ms' })
-  await node.connect('bob', { autoAck: false })
+  const bob = await node.connect('bob', { autoAck: false })
   await imCaller(t, node).push({ msgId: 'm1', recipientId: 'bob', senderId: 'ann' })
   t.strictSame((await explained(node, 'm1')).steps, [
     'node-1 push_received : from ann', 'node-1 queued phone: ', 'node-1 written phone: ', 'node-1 ack_timeout phone: ', 'node-1 push_answered : acknowledged by 0 of 1 devices'
   ])
+  bob.acknowledge('m1')
+  bob.write({ type: 'heartbeat', timestamp: 1 })
+  await bob.next('heartbeat')
+  t.equal((await explained(node, 'm1')).steps.at(-1), 'node-1 late_acknowledged phone: ')
 })
 
 t.test('the sender was too fast, or refused: it never left the node, or came back', async (t) => {
