@@ -35,10 +35,13 @@ const FIRST: Readonly<Record<RowKind, ExplainStep>> = {
   group: ExplainStep.EXPLAIN_STEP_GROUP_RECEIVED
 }
 
+/** An event with its time on the monotonic clock, which tells apart what happened in one millisecond. */
+export interface Timed { readonly atMs: number, readonly event: ExplainEvent }
+
 /** `unixOf`: Unix milliseconds of a time of the monotonic clock. */
-export function eventsOf (row: Row, nodeId: string, unixOf: (monotonicMs: number) => number): ExplainEvent[] {
-  const event = (atMs: number, step: ExplainStep, detail: string): ExplainEvent => ({
-    at: BigInt(Math.round(unixOf(atMs))), nodeId, step, deviceId: row.deviceId, detail, msgId: row.msgId, userId: row.userId
+export function eventsOf (row: Row, nodeId: string, unixOf: (monotonicMs: number) => number): Timed[] {
+  const event = (atMs: number, step: ExplainStep, detail: string): Timed => ({
+    atMs, event: { at: BigInt(Math.round(unixOf(atMs))), nodeId, step, deviceId: row.deviceId, detail, msgId: row.msgId, userId: row.userId }
   })
   const events = [event(row.atMs, FIRST[row.kind], firstDetail(row))]
   if (row.kind === 'elsewhere') return events

@@ -33,9 +33,8 @@ export class Explainer {
     const offsetMs = clock.unixMs() - clock.monotonicMs()
     const unixOf = (monotonicMs: number): number => monotonicMs + offsetMs
     const { rows, leftOff } = request.msgId === '' ? recorder.find('user', request.userId, MAX_EXPLAINED) : recorder.find('message', request.msgId, MAX_EXPLAINED)
-    const events = rows.flatMap((row) => eventsOf(row, nodeId, unixOf))
     // Of one time the order of the rows stands: the sort is stable.
-    events.sort((a, b) => Number(a.at - b.at))
-    return { events, oldestAt: BigInt(Math.round(unixOf(recorder.oldestAtMs))), leftOff }
+    const events = rows.flatMap((row) => eventsOf(row, nodeId, unixOf)).sort((a, b) => a.atMs - b.atMs)
+    return { events: events.map(({ event }) => event), oldestAt: BigInt(Math.round(unixOf(recorder.oldestAtMs))), leftOff }
   }
 }

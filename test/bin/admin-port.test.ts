@@ -31,7 +31,7 @@ t.test('the ports are those that are named, else that of the environment', async
   t.strictSame(urls(undefined, { ADMIN_PORT: '9090' }), ['http://127.0.0.1:9090'])
   t.strictSame(urls(undefined, { ADMIN_PORT: '9090', ADMIN_HOST: '0.0.0.0' }), ['http://127.0.0.1:9090'])
   t.strictSame(urls(undefined, { ADMIN_PORT: '9090', ADMIN_HOST: '::1', WS_PORT: 'nonsense' }), ['http://[::1]:9090'], 'other faults are not its own')
-  t.throws(() => urls(undefined, {}), { exitCode: EXIT_CONFIG })
+  t.throws(() => urls(undefined, {}), { exitCode: EXIT_CONFIG, message: /which node/ })
   t.throws(() => urls(undefined, { ADMIN_PORT: 'x' }), { exitCode: EXIT_CONFIG, message: /ADMIN_PORT/ })
   t.throws(() => urls(undefined, { ADMIN_PORT: '1', ADMIN_TOKEN_FILE: '/no/such/file' }), { exitCode: EXIT_CONFIG, message: /ADMIN_TOKEN_FILE/ })
   for (const bad of ['10.0.0.1:9090', 'ftp://x', 'x']) t.throws(() => urls([bad], {}), RangeError, bad)

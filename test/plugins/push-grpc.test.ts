@@ -522,10 +522,10 @@ t.test('a node hands pushes, receipts and disconnects to the node that has the d
   const response: PushMessageResponse = await call(client, 'pushMessage', message())
   t.match(response, { success: true, devices: [{ deviceId: 'phone', outcome: Outcome.OUTCOME_ACKED, nodeId: address }] })
   t.match(await call(client, 'pushReadReceipt', { msgId: 'm1', senderId: 'bob', readerId: 'ann', conversationId: 'ann', readAt: 5n, scope: Scope.CLUSTER }), { devices: [{ outcome: Outcome.OUTCOME_WRITTEN }] })
-  const { EXPLAIN_STEP_PUSH_RECEIVED: received, EXPLAIN_STEP_QUEUED: queued, EXPLAIN_STEP_ACKNOWLEDGED: acknowledged, EXPLAIN_STEP_REPORTED: reported, EXPLAIN_STEP_PUSH_ANSWERED: answered } = ExplainStep
+  const { EXPLAIN_STEP_PUSH_RECEIVED: received, EXPLAIN_STEP_QUEUED: queued, EXPLAIN_STEP_WRITTEN: written, EXPLAIN_STEP_ACKNOWLEDGED: acknowledged, EXPLAIN_STEP_REPORTED: reported, EXPLAIN_STEP_PUSH_ANSWERED: answered } = ExplainStep
   const { events } = await call(client, 'explain', { msgId: 'm1', userId: '' })
   t.strictSame(events.map(({ step }) => step).toSorted((a, b) => a - b), [received, received, answered, answered, reported, reported], 'of the push and of the receipt, here alone')
-  t.match(await nodes.peers.explain(address, { msgId: '', userId: 'bob' }, 1_000), { events: [{ step: received }, { step: queued, deviceId: 'phone' }, { step: acknowledged }, { step: answered }, { step: received, detail: 'read by ann' }, { step: reported }, { step: answered }], leftOff: 0 })
+  t.match(await nodes.peers.explain(address, { msgId: '', userId: 'bob' }, 1_000), { events: [{ step: received }, { step: queued, deviceId: 'phone' }, { step: written }, { step: acknowledged }, { step: answered }, { step: received, detail: 'read by ann' }, { step: reported }, { step: answered }], leftOff: 0 })
   await t.rejects(nodes.peers.explain(address, { msgId: '', userId: '' }, 1_000), GatewayError)
   t.same(await call(client, 'disconnect', { userId: 'bob', deviceId: '', reason: '', scope: Scope.CLUSTER }), { disconnected: 1 })
   t.strictSame(there.disconnected, [remote])

@@ -31,6 +31,7 @@ t.test('a device\'s part ends as its wait does, and says whether it was written 
   tracker.written(connection, 0)
   push(connection, 'm2')
   push(connection, 'm1')
+  clock.advance(1)
   tracker.connectionClosed(connection, 'gone')
   t.strictSame(explain('m1'), ['queued', 'written', 'queued: it waits for this device already and is not written again', 'connection_lost: its socket closed', 'connection_lost: its socket closed'])
   t.strictSame(explain('m2'), ['queued', 'connection_lost: its socket closed'], 'it was still in the queue')
