@@ -150,13 +150,8 @@ async function assemble (app: FastifyInstance, config: Config, overrides: Overri
   const outside = { nodeId, hub, registry: app.registry, peers: app.peers, logger }
   const presence = new Presence({ ...outside, disconnect: (connection) => { sessions.close(connection, 'disconnected') } })
   const explainer = new Explainer({ nodeId, clock, recorder })
-  await app.register(pushGrpc, {
-    ...common, ...config.grpc,
-    isTraced: tracer !== undefined,
-    push: new Push({ ...outside, outbox, tracker, clock, meter, tracer, recorder, ackTimeoutMs: config.push.ackTimeoutMs, maxPending: config.push.maxPendingPushes, maxPendingBytes: config.push.maxPendingBytes }),
-    presence,
-    explainer
-  })
+  const push = new Push({ ...outside, outbox, tracker, clock, meter, tracer, recorder, ackTimeoutMs: config.push.ackTimeoutMs, maxPending: config.push.maxPendingPushes, maxPendingBytes: config.push.maxPendingBytes })
+  await app.register(pushGrpc, { ...common, ...config.grpc, isTraced: tracer !== undefined, push, presence, explainer })
   app.decorate('operations', new NodeOperations({
     nodeId, drain: app.drain, times: config.drain, hub, idOf: (connection) => sessions.idOf(connection), presence, explainer: new ClusterExplainer({ nodeId, explainer, peers: app.peers, otherNodes: () => app.registry.otherNodes })
   }))
