@@ -98,9 +98,10 @@ export class Recorder {
 
   /** Begins a row; its number, for `passed` and `ended`. */
   begin (kind: RowKind, msgId: string, userId: string, deviceId: string, otherId: string, atMs = this.#clock.monotonicMs()): number {
-    if (this.#size === this.#capacity) this.#forgetOldest()
     const row = this.#next
     const at = row % this.#capacity
+    // Full, the oldest stands where this one goes.
+    if (this.#size === this.#capacity) this.#forget(at)
     this.#kind[at] = kind
     this.#msgId[at] = msgId
     this.#userId[at] = userId
@@ -124,10 +125,10 @@ export class Recorder {
   }
 
   /** Handed on, with what waits before it where that is known. Nothing where the row is forgotten. */
-  passed (row: number, waiting = 0): void {
+  passed (row: number, waiting = 0, atMs = this.#clock.monotonicMs()): void {
     if (!this.#has(row)) return
     const at = row % this.#capacity
-    this.#passedAt[at] = this.#clock.monotonicMs()
+    this.#passedAt[at] = atMs
     this.#counts[3 * at + 2] = waiting
   }
 
@@ -155,9 +156,14 @@ export class Recorder {
     return { rows: rows.reverse(), leftOff }
   }
 
-  #forgetOldest (): void {
-    const at = this.#place(this.#size--)
+  #forget (at: number): void {
+    this.#size--
     this.#bytes -= idBytes(this.#msgId[at] as string, this.#userId[at] as string, this.#deviceId[at] as string, this.#otherId[at] as string)
+  }
+
+  #forgetOldest (): void {
+    const at = this.#place(this.#size)
+    this.#forget(at)
     // So that nothing is kept alive for a row that nobody can ask for.
     this.#msgId[at] = this.#userId[at] = this.#deviceId[at] = this.#otherId[at] = ''
   }
@@ -177,18 +183,9 @@ export class Recorder {
     const text = (column: readonly string[]): string => column[at] as string
     const time = (column: Float64Array): number => column[at] as number
     const [first = 0, second = 0, third = 0] = this.#counts.subarray(3 * at, 3 * at + 3)
-    return {
-      kind: this.#kind[at] as RowKind,
-      msgId: text(this.#msgId),
-      userId: text(this.#userId),
-      deviceId: text(this.#deviceId),
-      otherId: text(this.#otherId),
-      atMs: time(this.#at),
-      passedAtMs: time(this.#passedAt),
-      endedAtMs: time(this.#endedAt),
-      outcome: text(this.#outcome),
-      counts: [first, second, third]
-    }
+    const ids = { msgId: text(this.#msgId), userId: text(this.#userId), deviceId: text(this.#deviceId), otherId: text(this.#otherId) }
+    const times = { atMs: time(this.#at), passedAtMs: time(this.#passedAt), endedAtMs: time(this.#endedAt) }
+    return { kind: this.#kind[at] as RowKind, ...ids, ...times, outcome: text(this.#outcome), counts: [first, second, third] }
   }
 }
 

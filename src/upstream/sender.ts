@@ -91,11 +91,12 @@ export class Sender {
 
   #leave (send: Send): void {
     const { im, policy, clock, queueTimeoutMs } = this.#options
-    if (clock.monotonicMs() - send.submittedAtMs > queueTimeoutMs) {
+    const now = clock.monotonicMs()
+    if (now - send.submittedAtMs > queueTimeoutMs) {
       this.#fail(send, new GatewayError('SERVICE_UNAVAILABLE', { detail: 'waited too long behind its conversation' }))
       return
     }
-    this.#options.recorder?.passed(send.row)
+    this.#options.recorder?.passed(send.row, 0, now)
     const { connection, frame } = send
     const call = this.#options.tracer?.start('route', send.span?.traceparent, { msg_id: frame.msgId })
     const request = {
