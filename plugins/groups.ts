@@ -23,9 +23,9 @@ export default fp<GroupsOptions>(async function groups (fastify, options) {
     if (options[name] < 1) throw new RangeError(`${name} has to be at least 1`)
   }
   if (options.membershipCacheBytes < MIN_CACHE_BYTES) throw new RangeError(`membershipCacheBytes has to be at least ${MIN_CACHE_BYTES}`)
-  const { hub, outbox } = fastify.gateway
+  const { hub, outbox, recorder } = fastify.gateway
   const membership = new Membership({ ...options, hub, users: fastify.users, sharedCache: fastify.sharedCache })
-  const consumer = new GroupConsumer({ ...options, tracer: fastify.tracer, hub, outbox, membership, fanOut: new FanOut({ outbox }) })
+  const consumer = new GroupConsumer({ ...options, tracer: fastify.tracer, recorder, hub, outbox, membership, fanOut: new FanOut({ outbox }) })
   // Only when everything else is ready: what is fetched can be handed over at once.
   fastify.addHook('onReady', async () => { fastify.groupBus.start((record) => consumer.handle(record)) })
   fastify.addHook('onClose', async () => { consumer.stop() })

@@ -1,9 +1,10 @@
-/** Serves gateway.v1.GatewayService to the IM Service and to the other nodes: pushes, receipts, presence, disconnects. */
+/** Serves gateway.v1.GatewayService to the IM Service and to the other nodes: pushes, receipts, presence, disconnects, explanations. */
 import fp from 'fastify-plugin'
 import type { Clock, Logger, Meter } from '../src/ports.ts'
 import { isLoopback } from '../src/config/addresses.ts'
 import type { Presence } from '../src/delivery/presence.ts'
 import type { Push } from '../src/delivery/push.ts'
+import type { Explainer } from '../src/explain/explainer.ts'
 import { GatewayServiceDefinition } from '../src/generated/gateway/v1/gateway.ts'
 import { areChecked, callerCheck, serverCredentials, type GrpcCredentials } from './lib/grpc-credentials.ts'
 import { GrpcGuard } from './lib/grpc-guard.ts'
@@ -33,6 +34,7 @@ export interface PushGrpcOptions extends GrpcCredentials {
   readonly isTraced?: boolean
   readonly push: Pick<Push, 'deliver' | 'deliverReceipt'>
   readonly presence: Pick<Presence, 'presence' | 'disconnect'>
+  readonly explainer: Pick<Explainer, 'explain'>
   readonly clock: Clock
   readonly meter: Meter
   readonly logger: Logger

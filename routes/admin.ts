@@ -1,8 +1,12 @@
-/** `/drain` and `/connections`: for operators, on the admin port alone [GW-OBS-5]. */
+/** `/drain`, `/connections` and `/explain`: for operators, on the admin port alone [GW-OBS-5]. */
 import fp from 'fastify-plugin'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { isLoopback } from '../src/config/addresses.ts'
-import type { ConnectionQuery, Operations } from '../src/operations.ts'
+import { MAX_REASON_LENGTH } from '../src/delivery/field-limits.ts'
+import { GatewayError } from '../src/errors.ts'
+import type { ExplainQuery } from '../src/explain/explanation.ts'
+import type { ConnectionQuery, DisconnectQuery, Operations } from '../src/operations.ts'
+import { ID_PATTERN, PARTY_PATTERN } from '../src/protocol/frames.ts'
 import { SharedSecret } from '../src/secrets.ts'
 
 export interface AdminRoutesOptions {
@@ -19,6 +23,26 @@ const CONNECTIONS_QUERY = {
     user: { type: 'string', minLength: 1, maxLength: 128 },
     device: { type: 'string', minLength: 1, maxLength: 64 },
     limit: { type: 'integer', minimum: 1, maximum: MAX_LISTED, default: 100 }
+  }
+} as const
+
+const DISCONNECT_QUERY = {
+  type: 'object',
+  additionalProperties: false,
+  required: ['user'],
+  properties: {
+    user: { type: 'string', pattern: PARTY_PATTERN },
+    device: { type: 'string', pattern: ID_PATTERN },
+    reason: { type: 'string', maxLength: MAX_REASON_LENGTH }
+  }
+} as const
+const EXPLAIN_QUERY = {
+  type: 'object',
+  additionalProperties: false,
+  properties: {
+    msg_id: { type: 'string', pattern: ID_PATTERN },
+    user: { type: 'string', pattern: PARTY_PATTERN },
+    scope: { type: 'string', enum: ['cluster', 'local'], default: 'cluster' }
   }
 } as const
 
@@ -43,6 +67,21 @@ export default fp<AdminRoutesOptions>(async function adminRoutes (fastify, { ope
   })
 
   fastify.get<{ Querystring: ConnectionQuery }>('/connections', { onRequest, schema: { querystring: CONNECTIONS_QUERY } }, async (request) => await operations.connections(request.query))
+
+  fastify.delete<{ Querystring: DisconnectQuery }>('/connections', { onRequest, schema: { querystring: DISCONNECT_QUERY } }, async (request, reply) => {
+    try {
+      return await operations.disconnect(request.query)
+    } catch (error) {
+      if (!(error instanceof GatewayError)) throw error
+      return reply.code(503).send({ error: error.message })
+    }
+  })
+
+  fastify.get<{ Querystring: ExplainQuery }>('/explain', { onRequest, schema: { querystring: EXPLAIN_QUERY } }, async (request) => {
+    const { msg_id: msgId, user } = request.query
+    if ((msgId === undefined) === (user === undefined)) throw Object.assign(new Error('querystring must have msg_id or user, and not both'), { statusCode: 400, code: 'ONE_ID' })
+    return await operations.explain(request.query)
+  })
 }, { name: 'admin-routes', fastify: '5.x' })
 
 /** A page in a browser on this machine can reach loopback too, under a name of its own: it shows by Origin or Host. */

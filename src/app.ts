@@ -29,9 +29,19 @@ import type { Config } from './config.ts'
 import type { Hub } from './connections/hub.ts'
 import { Presence } from './delivery/presence.ts'
 import { Push } from './delivery/push.ts'
+import { ClusterExplainer } from './explain/cluster-explainer.ts'
+import { Explainer } from './explain/explainer.ts'
 import { systemClock } from './embedded/system-clock.ts'
+import { dependenciesOf } from './health.ts'
 import { NodeOperations, type Operations, type Status } from './operations.ts'
-import type { Clock, Dependency, GroupBus, KvStore, SharedCache } from './ports.ts'
+import type { Clock, GroupBus, KvStore, SharedCache } from './ports.ts'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** What operators ask of this node. */
+    operations: Operations
+  }
+}
 
 /** Ready adapters instead of those that the configuration names: for the demo and for tests. */
 export interface Overrides {
@@ -75,7 +85,7 @@ async function assemble (app: FastifyInstance, config: Config, overrides: Overri
   const known: { hub?: Hub } = {}
   await app.register(health, {
     clock,
-    dependencies: dependenciesOf(config, overrides),
+    dependencies: dependenciesOf({ auth: config.auth.mode === 'service', etcd: overrides.kv === undefined, redis: overrides.sharedCache === undefined && config.redis.address !== undefined, kafka: overrides.bus === undefined }),
     maxConnections: config.limits.maxConnections,
     maxEventLoopDelayMs: config.overload.maxEventLoopDelayMs,
     maxMemoryBytes: config.overload.maxMemoryBytes,
@@ -127,23 +137,24 @@ async function assemble (app: FastifyInstance, config: Config, overrides: Overri
       maxSendsInFlight: config.im.maxInFlight,
       sendQueueTimeoutMs: config.im.timeoutMs,
       maxPendingPushes: config.push.maxPendingPushes,
-      maxPendingBytes: config.push.maxPendingBytes
+      maxPendingBytes: config.push.maxPendingBytes,
+      explain: config.explain
     }
   })
-  const { hub, outbox, sessions, tracker } = app.gateway
+  const { hub, outbox, recorder, sessions, tracker } = app.gateway
   known.hub = hub
   await app.register(drain, { core: app.gateway, clock, random })
   await app.register(kafka, { ...common, ...config.kafka, bus: overrides.bus, open: overrides.openKafka, nodeId, startId })
   await app.register(groups, { ...common, ...config.groups })
   await app.register(peers, { authToken: config.grpc.authToken, tls: config.grpc.tls, ackTimeoutMs: config.push.ackTimeoutMs, clock, onNodeStarted: (call) => { app.registry.onNodeStarted(call) } })
   const outside = { nodeId, hub, registry: app.registry, peers: app.peers, logger }
-  await app.register(pushGrpc, {
-    ...common,
-    ...config.grpc,
-    isTraced: tracer !== undefined,
-    push: new Push({ ...outside, outbox, tracker, clock, meter, tracer, ackTimeoutMs: config.push.ackTimeoutMs, maxPending: config.push.maxPendingPushes, maxPendingBytes: config.push.maxPendingBytes }),
-    presence: new Presence({ ...outside, disconnect: (connection) => { sessions.close(connection, 'disconnected') } })
-  })
+  const presence = new Presence({ ...outside, disconnect: (connection) => { sessions.close(connection, 'disconnected') } })
+  const explainer = new Explainer({ nodeId, clock, recorder })
+  const push = new Push({ ...outside, outbox, tracker, clock, meter, tracer, recorder, ackTimeoutMs: config.push.ackTimeoutMs, maxPending: config.push.maxPendingPushes, maxPendingBytes: config.push.maxPendingBytes })
+  await app.register(pushGrpc, { ...common, ...config.grpc, isTraced: tracer !== undefined, push, presence, explainer })
+  app.decorate('operations', new NodeOperations({
+    nodeId, drain: app.drain, times: config.drain, hub, idOf: (connection) => sessions.idOf(connection), presence, explainer: new ClusterExplainer({ nodeId, explainer, peers: app.peers, otherNodes: () => app.registry.otherNodes })
+  }))
 
   const status = overrides.status ?? { health: async () => app.health.report(), metrics: app.metrics.expose }
   await app.register(healthRoutes, { status })
@@ -160,38 +171,22 @@ async function assemble (app: FastifyInstance, config: Config, overrides: Overri
     },
     onAccepted: () => { app.groupBus.firstClientAt(clock.unixMs()) }
   })
-  if (config.admin !== undefined) await addAdmin(app, config, config.admin, status)
+  if (config.admin !== undefined) await addAdmin(app, config.admin, status)
   // The address that others call is known once the gRPC server listens.
   await app.registry.start(config.grpc.advertiseAddr.replace(/:0$/, `:${app.pushServer.port}`))
   app.health.waitForBus(app.groupBus.ready, config.kafka.readyTimeoutMs)
 }
 
-/** What operators ask of this node. */
-export function operationsOf (app: FastifyInstance, config: Config): Operations {
-  const { hub, sessions } = app.gateway
-  return new NodeOperations({ nodeId: config.node.nodeId, drain: app.drain, times: config.drain, hub, idOf: (connection) => sessions.idOf(connection) })
-}
-
-async function addAdmin (app: FastifyInstance, config: Config, { host, port, token }: NonNullable<Config['admin']>, status: Status): Promise<void> {
+async function addAdmin (app: FastifyInstance, { host, port, token }: NonNullable<Config['admin']>, status: Status): Promise<void> {
   await app.register(admin, {
     host,
     port,
     routes: async (server) => {
       await server.register(healthRoutes, { status })
       await server.register(metricsRoute, { status })
-      await server.register(adminRoutes, { operations: operationsOf(app, config), token })
+      await server.register(adminRoutes, { operations: app.operations, token })
     }
   })
-}
-
-/** What this node calls, so that readiness names nothing else. */
-function dependenciesOf (config: Config, overrides: Overrides): Dependency[] {
-  const own: Dependency[] = ['im', 'user']
-  if (config.auth.mode === 'service') own.unshift('auth')
-  if (overrides.kv === undefined) own.push('etcd')
-  if (overrides.sharedCache === undefined && config.redis.address !== undefined) own.push('redis')
-  if (overrides.bus === undefined) own.push('kafka')
-  return own
 }
 
 function required (address: string | undefined, name: string): string {

@@ -124,6 +124,8 @@ export interface Config {
   }
   readonly groups: { readonly largeGroupSize: number, readonly membershipCacheBytes: number, readonly cacheTtlMs: number, readonly maxWaitingRecords: number, readonly maxWaitingBytes: number }
   readonly overload: { readonly memoryLimitBytes: number, readonly maxMemoryBytes: number, readonly maxEventLoopDelayMs: number }
+  /** What is remembered of messages; no entries: nothing. */
+  readonly explain: { readonly entries: number, readonly bytes: number }
   readonly drain: { readonly delayMs: number, readonly timeoutMs: number }
   /** undefined: there is no admin server. */
   readonly admin: { readonly host: string, readonly port: number, readonly token: string | undefined } | undefined

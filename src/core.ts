@@ -8,6 +8,7 @@ import { Outbox } from './connections/outbox.ts'
 import { RateLimits } from './connections/rate-limits.ts'
 import { Sessions } from './connections/sessions.ts'
 import { Tracker } from './delivery/tracker.ts'
+import { Recorder } from './explain/recorder.ts'
 import type { CloseKind } from './protocol/close-codes.ts'
 import type { CallPolicy } from './upstream/policy.ts'
 import { Sender } from './upstream/sender.ts'
@@ -38,6 +39,8 @@ export interface CoreOptions {
   readonly sendQueueTimeoutMs: number
   readonly maxPendingPushes: number
   readonly maxPendingBytes: number
+  /** What is remembered of messages; no entries: nothing. */
+  readonly explain: { readonly entries: number, readonly bytes: number }
   /** 0 to 1. */
   readonly random: () => number
 }
@@ -50,6 +53,7 @@ export interface Core {
   readonly sessions: Sessions
   readonly tracker: Tracker
   readonly sender: Sender
+  readonly recorder: Recorder | undefined
   start (): void
   stop (): void
 }
@@ -58,6 +62,7 @@ export function createCore (options: CoreOptions): Core {
   const { driver, clock, meter, logger, registry } = options
   const close = (connection: Connection, kind: CloseKind): void => { sessions.close(connection, kind) }
   const hub = new Hub()
+  const recorder = options.explain.entries === 0 ? undefined : new Recorder({ clock, ...options.explain })
   const outbox = new Outbox({
     driver,
     clock,
@@ -66,9 +71,10 @@ export function createCore (options: CoreOptions): Core {
     outboxTotalBytes: options.outboxTotalBytes,
     writeBufferBytes: options.writeBufferBytes,
     writeWaitMs: options.writeWaitMs,
-    onSlow: (connection) => { close(connection, 'slowConsumer') }
+    onSlow: (connection) => { close(connection, 'slowConsumer') },
+    onWritten: (connection, stalledBytes) => { tracker.written(connection, stalledBytes) }
   })
-  const tracker = new Tracker({ clock, meter, outbox, maxPending: options.maxPendingPushes, maxPendingBytes: options.maxPendingBytes })
+  const tracker = new Tracker({ clock, meter, outbox, recorder, maxPending: options.maxPendingPushes, maxPendingBytes: options.maxPendingBytes })
   const sender = new Sender({
     im: options.im,
     policy: options.imPolicy,
@@ -77,6 +83,7 @@ export function createCore (options: CoreOptions): Core {
     meter,
     logger,
     tracer: options.tracer,
+    recorder,
     maxPending: options.maxSendsInFlight,
     queueTimeoutMs: options.sendQueueTimeoutMs,
     onSettled: (connection) => { inbound.resume(connection) }
@@ -89,6 +96,7 @@ export function createCore (options: CoreOptions): Core {
     clock,
     meter,
     logger,
+    recorder,
     outbox,
     limits: new RateLimits({ clock, messagesPerSecond: options.messagesPerSecond }),
     authenticator: options.authenticator,
@@ -108,6 +116,7 @@ export function createCore (options: CoreOptions): Core {
     clock,
     meter,
     logger,
+    recorder,
     outbox,
     inbound,
     heartbeat,
@@ -122,6 +131,7 @@ export function createCore (options: CoreOptions): Core {
     sessions,
     tracker,
     sender,
+    recorder,
     start: () => { heartbeat.start() },
     stop: () => { heartbeat.stop() }
   }

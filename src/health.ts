@@ -36,6 +36,12 @@ export interface HealthBoardOptions {
   readonly overload: () => string | undefined
 }
 
+/** What a node calls, so that readiness names nothing else: the IM and the User Service, and of the others those that are not replaced. */
+export function dependenciesOf (called: Readonly<Record<Exclude<Dependency, 'im' | 'user'>, boolean>>): Dependency[] {
+  const all: readonly Dependency[] = ['auth', 'im', 'user', 'etcd', 'redis', 'kafka']
+  return all.filter((name) => name === 'im' || name === 'user' || called[name])
+}
+
 /** Hosts and ports in the words of sockets, resolvers and gRPC: `/readyz` answers on the public port too. */
 const ADDRESS = /\S+:\d{1,5}\b|\b\d{1,3}(?:\.\d{1,3}){3}\b|(?<=\b(?:ENOTFOUND|EAI_AGAIN) )\S+/g
 

@@ -2,6 +2,10 @@
 import type { Connection } from './connections/connection.ts'
 import type { Drain, DrainProgress, DrainTimes } from './connections/drain.ts'
 import type { Hub } from './connections/hub.ts'
+import type { Presence } from './delivery/presence.ts'
+import type { ClusterExplainer } from './explain/cluster-explainer.ts'
+import type { Explanation, ExplainQuery } from './explain/explanation.ts'
+import { Scope } from './generated/gateway/v1/gateway.ts'
 import type { HealthReport } from './health.ts'
 
 /** `/readyz` and `/metrics`. */
@@ -15,13 +19,19 @@ export interface ConnectionQuery { readonly user?: string, readonly device?: str
 
 export interface ConnectionList { readonly total: number, readonly listed: number, readonly connections: readonly object[] }
 
-/** `/drain` and `/connections`. */
+export interface DisconnectQuery { readonly user: string, readonly device?: string, readonly reason?: string }
+
+/** `/drain`, `/connections`, `/explain` and `/disconnect`. */
 export interface Operations {
   drain (): Promise<DrainProgress>
   startDrain (): Promise<DrainProgress>
   /** Not cancelled: the process is ending, there is nothing to go back to. */
   cancelDrain (): Promise<{ readonly cancelled: boolean, readonly progress: DrainProgress }>
   connections (query: ConnectionQuery): Promise<ConnectionList>
+  /** What the nodes remember of a message or a user. */
+  explain (query: ExplainQuery): Promise<Explanation>
+  /** Ends a user's sockets on all nodes. Rejects with a GatewayError, SERVICE_UNAVAILABLE, where a node did not answer: it may be called again. */
+  disconnect (query: DisconnectQuery): Promise<{ readonly disconnected: number }>
 }
 
 export interface NodeOperationsOptions {
@@ -30,7 +40,12 @@ export interface NodeOperationsOptions {
   readonly times: DrainTimes
   readonly hub: Hub
   readonly idOf: (connection: Connection) => string
+  readonly explainer: Pick<ClusterExplainer, 'explain'>
+  readonly presence: Pick<Presence, 'disconnect'>
 }
+
+/** For the call to the other nodes; shorter than what a primary waits for its workers. */
+const DISCONNECT_TIMEOUT_MS = 1_500
 
 /** The operations of this process. */
 export class NodeOperations implements Operations {
@@ -65,6 +80,14 @@ export class NodeOperations implements Operations {
       if (connections.push(this.#describe(connection)) >= limit) break
     }
     return { total: hub.connectionCount, listed: connections.length, connections }
+  }
+
+  async explain (query: ExplainQuery): Promise<Explanation> {
+    return await this.#options.explainer.explain(query)
+  }
+
+  async disconnect ({ user, device = '', reason = 'by an operator' }: DisconnectQuery): Promise<{ readonly disconnected: number }> {
+    return await this.#options.presence.disconnect({ userId: user, deviceId: device, reason, scope: Scope.CLUSTER }, DISCONNECT_TIMEOUT_MS)
   }
 
   #describe (connection: Connection): object {

@@ -12,9 +12,11 @@ import type { Config } from './config.ts'
 import type { DrainProgress } from './connections/drain.ts'
 import { systemClock } from './embedded/system-clock.ts'
 import type { HealthReport } from './health.ts'
+import { GatewayError } from './errors.ts'
+import type { Explanation } from './explain/explanation.ts'
 import type { Running } from './lifecycle.ts'
 import type { ConnectionList, Operations, Status } from './operations.ts'
-import { mergeConnections, mergeDrain, mergeHealth, mergeMetrics, type MetricFamily } from './workers/merge.ts'
+import { mergeConnections, mergeDrain, mergeExplained, mergeHealth, mergeMetrics, type MetricFamily } from './workers/merge.ts'
 import { WorkerPool } from './workers/worker-pool.ts'
 
 export interface Primary extends Running {
@@ -90,7 +92,18 @@ function operationsOf (pool: WorkerPool): Operations {
         progress: mergeDrain(answers.map(({ worker, value }) => ({ worker, value: value?.progress })))
       }
     },
-    connections: async (query) => mergeConnections(await pool.ask<ConnectionList>('connections', query), query.limit)
+    connections: async (query) => mergeConnections(await pool.ask<ConnectionList>('connections', query), query.limit),
+    explain: async (query) => {
+      const own = await pool.ask<Explanation>('explain', { ...query, scope: 'local' })
+      const elsewhere = query.scope === 'local' ? undefined : await pool.askOne<Explanation>('explain', { ...query, except: own.map(({ worker }) => worker) })
+      return mergeExplained(own, elsewhere)
+    },
+    disconnect: async (query) => {
+      const answers = await pool.ask<{ readonly disconnected: number }>('disconnect', query)
+      const silent = answers.find(({ value }) => value === undefined)
+      if (silent !== undefined) throw new GatewayError('SERVICE_UNAVAILABLE', { detail: `${silent.worker}, or a node that it asked, does not answer` })
+      return { disconnected: answers.reduce((sum, { value }) => sum + (value?.disconnected ?? 0), 0) }
+    }
   }
 }
 

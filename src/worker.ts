@@ -1,7 +1,7 @@
 /** One of several workers: a whole node, whose primary tells it when to end and answers for all of them. */
 import type { FastifyBaseLogger, FastifyInstance, FastifyListenOptions } from 'fastify'
 import { withOwnPorts } from '../plugins/lib/worker-process.ts'
-import { build, operationsOf } from './app.ts'
+import { build } from './app.ts'
 import type { Config } from './config.ts'
 import { systemClock } from './embedded/system-clock.ts'
 import type { HealthReport } from './health.ts'
@@ -37,14 +37,16 @@ export async function openWorker ({ config, logger, reusePort, send, onMessage, 
       metrics: async () => await primary.call<string>('exposition', STATUS_TIMEOUT_MS)
     }
   }))
-  const operations = operationsOf(app, config)
+  const { operations } = app
   Object.assign(handlers, {
     health: () => app.health.report(),
     metrics: () => app.metrics.families(),
     drain: () => operations.drain(),
     startDrain: () => operations.startDrain(),
     cancelDrain: () => operations.cancelDrain(),
-    connections: (query: Parameters<typeof operations.connections>[0]) => operations.connections(query)
+    connections: (query: Parameters<typeof operations.connections>[0]) => operations.connections(query),
+    explain: (query: Parameters<typeof operations.explain>[0]) => operations.explain(query),
+    disconnect: (query: Parameters<typeof operations.disconnect>[0]) => operations.disconnect(query)
   })
   try {
     // Fastify hands its options on to net.Server.listen, which knows more than its types do.

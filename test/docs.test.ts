@@ -7,7 +7,7 @@ import { LIMITS } from '../rehearse/options.ts'
 import { VARIABLE_NAMES } from '../src/config/table.ts'
 import { ERRORS } from '../src/errors.ts'
 import { AuthErrorCode } from '../src/generated/auth/v1/auth.ts'
-import { Outcome } from '../src/generated/gateway/v1/gateway.ts'
+import { ExplainStep, Outcome } from '../src/generated/gateway/v1/gateway.ts'
 import { DeliveryStatus, IMErrorCode, MessageType } from '../src/generated/im/v1/im.ts'
 import { UserErrorCode } from '../src/generated/user/v1/user.ts'
 import { CLOSE } from '../src/protocol/close-codes.ts'
@@ -18,7 +18,7 @@ const { scripts } = JSON.parse(read('package.json')) as { readonly scripts: Read
 /** In capitals, but not the environment of a node: shell variables of examples, what the tests and the demo read, placeholders. */
 const OTHER_NAMES = new Set(['ALICE', 'BEARER', 'MYSQL_URL', 'FC_SEED', 'NAME_FILE', 'IM_URL', 'IM_TOKEN_URL', 'CLIENT_ENDED', 'NO_TOKEN', 'CANNOT_CONNECT', 'CAPITALS'])
 /** Statuses, and the values of proto/: with their prefix, and of outcomes as metrics have them, without. */
-const GRPC_NAMES = [status, AuthErrorCode, Outcome, DeliveryStatus, IMErrorCode, MessageType, UserErrorCode].flatMap((names) => Object.keys(names)).flatMap((name) => [name, name.replace(/^OUTCOME_/, '')])
+const GRPC_NAMES = [status, AuthErrorCode, ExplainStep, Outcome, DeliveryStatus, IMErrorCode, MessageType, UserErrorCode].flatMap((names) => Object.keys(names)).flatMap((name) => [name, name.replace(/^OUTCOME_/, '')])
 
 function * all (pattern: RegExp): Generator<[page: string, found: string]> {
   for (const { page, text } of pages) {

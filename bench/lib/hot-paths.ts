@@ -6,6 +6,7 @@ import { Outbox } from '../../src/connections/outbox.ts'
 import { RateLimits } from '../../src/connections/rate-limits.ts'
 import { IDLE_ENTRY, TimerWheel, type WheelEntry } from '../../src/delivery/timer-wheel.ts'
 import { systemClock as clock } from '../../src/embedded/system-clock.ts'
+import { Recorder } from '../../src/explain/recorder.ts'
 import { FanOut } from '../../src/groups/fan-out.ts'
 import { MetricStore } from '../../src/metric-store.ts'
 import type { Socket, SocketDriver } from '../../src/ports.ts'
@@ -99,6 +100,7 @@ function sendAndAck (): Path {
     clock,
     meter: new MetricStore(),
     logger: pino({ enabled: false }),
+    recorder: new Recorder({ clock, entries: 50_000, bytes: 16 * 1024 ** 2 }),
     maxPending: SENDERS,
     queueTimeoutMs: WAIT_MS,
     onSettled: () => {}

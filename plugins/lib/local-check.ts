@@ -22,7 +22,7 @@ export interface KeyOptions {
 type Verify = (token: string) => unknown
 type Algorithms = NonNullable<NonNullable<FastifyJWTOptions['verify']>['algorithms']>
 
-const MIN_SECRET_BYTES = 32
+export const MIN_SECRET_BYTES = 32
 
 /** The check for the keys that are configured, undefined where none is. Throws a RangeError for a key that is too weak or of no known kind. */
 export async function localCheck (fastify: FastifyInstance, options: KeyOptions, clock: Clock): Promise<VerifyLocal | undefined> {

@@ -2,7 +2,8 @@
 import { Client, type ChannelOptions, type Metadata, type MethodDefinition } from '@grpc/grpc-js'
 import { LRUCache } from 'lru-cache'
 import {
-  GatewayServiceDefinition, type DisconnectRequest, type DisconnectResponse, type PushMessageRequest, type PushMessageResponse, type PushReadReceiptRequest
+  GatewayServiceDefinition, type DisconnectRequest, type DisconnectResponse, type ExplainRequest, type ExplainResponse, type PushMessageRequest, type PushMessageResponse,
+  type PushReadReceiptRequest
 } from '../../src/generated/gateway/v1/gateway.ts'
 import type { Clock } from '../../src/ports.ts'
 import { systemClock } from '../../src/embedded/system-clock.ts'
@@ -83,6 +84,10 @@ export class PeerClients implements PeerNodes {
 
   disconnect (address: string, request: DisconnectRequest, deadlineMs: number): Promise<DisconnectResponse> {
     return this.#call(methods.disconnect, address, request, deadlineMs)
+  }
+
+  explain (address: string, request: ExplainRequest, deadlineMs: number): Promise<ExplainResponse> {
+    return this.#call(methods.explain, address, request, deadlineMs)
   }
 
   /** A node has started there: what is known of the one before it, its wait before the next attempt above all, is void. */

@@ -7,6 +7,7 @@ import type { PushSink } from '../../src/delivery/delivery.ts'
 import type { Presence } from '../../src/delivery/presence.ts'
 import type { Push } from '../../src/delivery/push.ts'
 import { refusalStatus } from '../../src/delivery/refusal.ts'
+import type { Explainer } from '../../src/explain/explainer.ts'
 import { leftMs } from './grpc-deadline.ts'
 import { serviceDefinition, type HandlersOf } from './grpc-service.ts'
 import { PushStream } from './push-stream.ts'
@@ -14,6 +15,7 @@ import { PushStream } from './push-stream.ts'
 export interface PushHandlersOptions {
   readonly push: Pick<Push, 'deliver' | 'deliverReceipt'>
   readonly presence: Pick<Presence, 'presence' | 'disconnect'>
+  readonly explainer: Pick<Explainer, 'explain'>
   readonly clock: Clock
   readonly meter: Meter
   readonly logger: Logger
@@ -39,7 +41,7 @@ export class PushHandlers {
   readonly implementation: HandlersOf<typeof GatewayServiceDefinition>
 
   constructor (options: PushHandlersOptions) {
-    const { push, presence, clock, isTraced = false, maxStreamAgeMs, maxOutstanding = MAX_OUTSTANDING } = options
+    const { push, presence, explainer, clock, isTraced = false, maxStreamAgeMs, maxOutstanding = MAX_OUTSTANDING } = options
     this.#options = options
     const onClosed = (stream: PushStream): void => { this.#streams.delete(stream) }
     this.implementation = {
@@ -47,6 +49,7 @@ export class PushHandlers {
       pushReadReceipt: this.#unary((call, callback) => { push.deliverReceipt(call.request, leftMs(call.getDeadline()), new Answer(callback)) }),
       getPresence: this.#unary((call, callback) => { this.#answer(presence.presence(call.request), callback) }),
       disconnect: this.#unary((call, callback) => { this.#answer(presence.disconnect(call.request, leftMs(call.getDeadline())), callback) }),
+      explain: this.#unary((call, callback) => { this.#answer((async () => explainer.explain(call.request))(), callback) }),
       pushStream: (call) => { this.#streams.add(new PushStream(call, { push, clock, maxOutstanding, maxAgeMs: maxStreamAgeMs, onClosed })) }
     }
   }

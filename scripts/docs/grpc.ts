@@ -28,7 +28,8 @@ export const SERVICES: readonly ServiceText[] = [
       PushStream: 'each push as PushMessage; a deadline of the stream counts for every push on it',
       PushReadReceipt: 'the caller\'s; it waits for other nodes, not for devices',
       GetPresence: 'the caller\'s',
-      Disconnect: `the caller's; other nodes get 5 s at most, less ${HOP_MARGIN_MS} ms`
+      Disconnect: `the caller's; other nodes get 5 s at most, less ${HOP_MARGIN_MS} ms`,
+      Explain: 'the caller\'s; it waits for nothing'
     }
   },
   {

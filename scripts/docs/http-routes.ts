@@ -58,6 +58,24 @@ const Connections = Type.Object({
   }))
 })
 
+const Explanation = Type.Object({
+  events: Type.Array(Type.Object({
+    at: UnixMs,
+    node_id: Type.String(),
+    step: Type.String({ description: 'A value of ExplainStep in grpc.md, in lower case and without its prefix' }),
+    msg_id: Type.String(),
+    user_id: Type.String(),
+    device_id: Type.String(),
+    detail: Type.String()
+  }), { description: 'In order of time, as the clocks of the nodes have it' }),
+  nodes: Type.Array(Type.Object({
+    node_id: Type.String(),
+    oldest_at: Type.Union([UnixMs, Type.Null()], { description: 'The oldest that this node remembers; null: nothing' }),
+    left_off: Type.Integer({ minimum: 0, description: 'Older entries that match and are not told' }),
+    error: Type.Optional(Type.String({ description: 'It did not answer' }))
+  }))
+})
+
 const ADMIN = { tags: ['admin'], security: [{ admin: [] }] } as const
 const FORBIDDEN = { 401: json('The token is missing or wrong', AdminError, { error: 'the admin token is required' }), 403: json('Without ADMIN_TOKEN: not from this machine, or from a page in a browser', AdminError, { error: 'not from a browser' }) }
 const SINCE = '2026-01-01T00:00:00.000Z'
@@ -103,6 +121,33 @@ export const HTTP_ROUTES: Readonly<Record<string, RouteDoc>> = {
         total: 1650, listed: 1, connections: [{ node_id: 'gateway-0', connection_id: 'q3vJ0bXe.1f', user_id: 'ann', device_id: 'phone', state: 'open', opened_at: 1_767_225_600_000, token_expires_at: 1_767_229_200_000, queued_bytes: 0, paused: false }]
       }),
       400: json('A parameter is out of its limits, or there twice', BadQuery, { statusCode: 400, code: 'FST_ERR_VALIDATION', error: 'Bad Request', message: 'querystring/limit must be >= 1' }),
+      ...FORBIDDEN
+    }
+  },
+  'DELETE /connections': {
+    summary: 'Ends the sockets of a user, or of one device, on all nodes',
+    description: 'They are closed with 4403. It revokes no token: whoever has one may connect again.',
+    ...ADMIN,
+    response: {
+      200: json('They are closed', Type.Object({ disconnected: Count }), { disconnected: 2 }),
+      400: json('A parameter is missing or out of its limits', BadQuery, { statusCode: 400, code: 'FST_ERR_VALIDATION', error: 'Bad Request', message: 'querystring must have required property \'user\'' }),
+      503: json('A node did not answer; those that could be reached have closed theirs, and the call may be repeated', AdminError, { error: 'a node of the user does not answer' }),
+      ...FORBIDDEN
+    }
+  },
+  'GET /explain': {
+    summary: 'The way of a message, or of a user\'s messages, over all nodes, and where it ended',
+    description: 'What the nodes remember of the latest messages; EXPLAIN_ENTRIES and EXPLAIN_BYTES say how many those are. One of msg_id and user. Ids, codes and counts, never content.',
+    ...ADMIN,
+    response: {
+      200: json('What is remembered', Explanation, {
+        events: [
+          { at: 1_767_225_600_000, node_id: 'gateway-0', step: 'push_received', msg_id: 's1-1', user_id: 'bob', device_id: '', detail: 'from ann' },
+          { at: 1_767_225_600_012, node_id: 'gateway-0', step: 'push_answered', msg_id: 's1-1', user_id: 'bob', device_id: '', detail: 'no device is connected' }
+        ],
+        nodes: [{ node_id: 'gateway-0', oldest_at: 1_767_225_000_000, left_off: 0 }]
+      }),
+      400: json('A parameter is out of its limits, or neither or both of the ids are there', BadQuery, { statusCode: 400, code: 'ONE_ID', error: 'Bad Request', message: 'querystring must have msg_id or user, and not both' }),
       ...FORBIDDEN
     }
   }

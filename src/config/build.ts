@@ -111,6 +111,7 @@ export function buildConfig (v: Values, derived: Derived, fileOf: (name: Variabl
       maxWaitingBytes: v.MAX_WAITING_GROUP_BYTES
     },
     overload: { memoryLimitBytes: derived.processMemoryBytes, maxMemoryBytes: derived.maxMemoryBytes, maxEventLoopDelayMs: v.MAX_EVENT_LOOP_DELAY },
+    explain: { entries: v.EXPLAIN_ENTRIES, bytes: v.EXPLAIN_BYTES },
     drain: { delayMs: v.DRAIN_DELAY, timeoutMs: v.DRAIN_TIMEOUT },
     // The primary answers for all workers.
     admin: v.ADMIN_PORT === undefined || derived.worker !== undefined ? undefined : { host: v.ADMIN_HOST, port: v.ADMIN_PORT, token: v.ADMIN_TOKEN }

@@ -38,7 +38,7 @@ export function derive (values: Values, probe: Probe, worker?: number): Derived 
   const shape: NodeShape = {
     memoryLimitBytes: values.MEMORY_LIMIT ?? probe.memoryLimitBytes(),
     workers: values.WORKERS,
-    cacheBytes: values.MEMBERSHIP_CACHE_BYTES + CACHE_ENTRY_BYTES * (values.AUTH_CACHE_SIZE + values.ROUTE_CACHE_SIZE),
+    cacheBytes: values.MEMBERSHIP_CACHE_BYTES + (values.EXPLAIN_ENTRIES === 0 ? 0 : values.EXPLAIN_BYTES) + CACHE_ENTRY_BYTES * (values.AUTH_CACHE_SIZE + values.ROUTE_CACHE_SIZE),
     outboxTotalBytes: values.OUTBOX_TOTAL_BYTES,
     openFilesLimit: probe.openFilesLimit(),
     heartbeatIntervalMs: values.PING_PERIOD ?? values.HEARTBEAT_INTERVAL,

@@ -39,8 +39,8 @@ export function helpText (): string {
   return lines.join('\n')
 }
 
-/** Every variable with the value that holds, one `NAME=value` a line; secrets are hidden, what has no value is commented out. */
-export function printSettings ({ values, derived }: Settings): string {
+/** Every variable with the value that holds, as an operator would write it; secrets are hidden, null has no value. */
+export function settingsOf ({ values, derived }: Settings): Record<VariableName, string | null> {
   const effective: Partial<Record<VariableName, unknown>> = {
     ...values,
     GATEWAY_NODE_ID: derived.nodeId,
@@ -51,10 +51,15 @@ export function printSettings ({ values, derived }: Settings): string {
     MEMORY_LIMIT: derived.shape.memoryLimitBytes,
     MAX_CONNECTIONS: derived.maxConnections
   }
-  return VARIABLE_NAMES.map((name) => {
+  return Object.fromEntries(VARIABLE_NAMES.map((name) => {
     const text = valueText(VARIABLES[name], effective[name])
-    return text === '' ? `# ${name}=` : `${name}=${text}`
-  }).join('\n')
+    return [name, text === '' ? null : text]
+  })) as Record<VariableName, string | null>
+}
+
+/** One `NAME=value` a line; what has no value is commented out. */
+export function printSettings (settings: Settings): string {
+  return Object.entries(settingsOf(settings)).map(([name, text]) => text === null ? `# ${name}=` : `${name}=${text}`).join('\n')
 }
 
 function valueText (row: Variable, value: unknown): string {
@@ -102,7 +107,7 @@ const CHECKS = [
   '- `GRPC_HOST` other than loopback needs `GRPC_AUTH_TOKEN` or mutual TLS; `ADMIN_HOST` other than loopback needs `ADMIN_TOKEN`.',
   '- `JWT_SECRET`, `JWT_PUBLIC_KEY` and `JWKS_URL` exclude each other; `AUTH_MODE=local` needs one of them. Certificates and keys go together and have to match.',
   `- \`WORKERS\` above 1 needs \`ADMIN_PORT\`, fixed \`WS_PORT\` and \`GRPC_PORT\`, and as many free ports from \`GRPC_PORT\` (and from that of \`GRPC_ADVERTISE_ADDR\`) on. Each worker has its share of \`MEMORY_LIMIT\` less ${formatSize(PRIMARY_BYTES)} for the primary; \`MAX_CONNECTIONS\`, \`OUTBOX_TOTAL_BYTES\`, the caches and the message rate count for each worker.`,
-  `- \`MAX_CONNECTIONS\` is at most the lesser of (${USABLE_MEMORY} × \`MEMORY_LIMIT\` − ${formatSize(BASE_BYTES)} − caches − \`OUTBOX_TOTAL_BYTES\`) / ${(CONNECTION_BYTES / 1024).toFixed(1)} KB and the open-files limit − ${RESERVED_FILES}; left out, it is that. Caches are \`MEMBERSHIP_CACHE_BYTES\` and ${CACHE_ENTRY_BYTES} bytes for each entry of \`AUTH_CACHE_SIZE\` and \`ROUTE_CACHE_SIZE\`. A connection takes ${COSTS.resident.value} KB of the process and ${COSTS.kernel.value} KB of the kernel: [capacity](capacity.md).`
+  `- \`MAX_CONNECTIONS\` is at most the lesser of (${USABLE_MEMORY} × \`MEMORY_LIMIT\` − ${formatSize(BASE_BYTES)} − caches − \`OUTBOX_TOTAL_BYTES\`) / ${(CONNECTION_BYTES / 1024).toFixed(1)} KB and the open-files limit − ${RESERVED_FILES}; left out, it is that. Caches are \`MEMBERSHIP_CACHE_BYTES\`, \`EXPLAIN_BYTES\` and ${CACHE_ENTRY_BYTES} bytes for each entry of \`AUTH_CACHE_SIZE\` and \`ROUTE_CACHE_SIZE\`. A connection takes ${COSTS.resident.value} KB of the process and ${COSTS.kernel.value} KB of the kernel: [capacity](capacity.md).`
 ]
 
 function originalNames (): string[] {

@@ -6,7 +6,7 @@ import type { Socket } from '../ports.ts'
 import type { CloseKind } from '../protocol/close-codes.ts'
 import type { SendFrame } from '../protocol/frames.ts'
 import type { PendingList } from '../delivery/pending.ts'
-import type { SendState } from '../upstream/sender.ts'
+import type { SendState } from '../upstream/send.ts'
 import type { UserEntry } from './hub.ts'
 
 /** opening: in the hub, not yet registered. closing: a close frame was sent; nothing more is written. */

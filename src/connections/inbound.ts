@@ -5,6 +5,7 @@
  */
 import type { Authenticator, Clock, Logger, Meter, SocketDriver } from '../ports.ts'
 import type { ErrorCode } from '../errors.ts'
+import type { Recorder } from '../explain/recorder.ts'
 import type { CloseKind } from '../protocol/close-codes.ts'
 import { decode } from '../protocol/decode.ts'
 import { encodeAuth, encodeError, encodeHeartbeat, type ErrorFacts } from '../protocol/encode.ts'
@@ -25,6 +26,7 @@ export interface InboundOptions {
   readonly clock: Clock
   readonly meter: Meter
   readonly logger: Logger
+  readonly recorder?: Recorder | undefined
   readonly outbox: Outbox
   readonly limits: RateLimits
   readonly authenticator: Authenticator
@@ -104,14 +106,18 @@ export class Inbound {
   #refuse (connection: Connection, code: ErrorCode, msgId: string | undefined, isMessage: boolean): void {
     // A well-formed message to a malformed recipient costs a token as any other: the bucket comes before the recipient.
     if (code === 'INVALID_RECIPIENT' && isMessage && !this.#takeMessage(connection, msgId)) return
+    if (isMessage) this.#remember(connection, msgId, '', code)
     this.#error(connection, code, { msgId })
     if (++connection.invalidFrames >= MAX_INVALID_FRAMES) this.#options.close(connection, 'invalidFrames')
   }
 
   #onSend (connection: Connection, frame: SendFrame, bytes: number): void {
     if (!this.#takeMessage(connection, frame.msgId)) return
-    // Not acknowledged, so the client sends it again to the node it connects to next.
-    if (connection.draining) return
+    if (connection.draining) {
+      // Not acknowledged, so the client sends it again to the node it connects to next.
+      this.#remember(connection, frame.msgId, frame.recipient, 'DRAINING')
+      return
+    }
     const { sender } = this.#options
     if (connection.state === 'open' && connection.inbox === null && !sender.isFull(connection)) {
       sender.submit(connection, frame)
@@ -127,8 +133,13 @@ export class Inbound {
   #takeMessage (connection: Connection, msgId: string | undefined): boolean {
     const verdict = this.#options.limits.takeMessage(connection.user)
     if (verdict.pass) return true
+    this.#remember(connection, msgId, '', 'RATE_LIMIT_EXCEEDED')
     this.#limited(connection, verdict, 'send_msg', msgId)
     return false
+  }
+
+  #remember ({ user, deviceId }: Connection, msgId: string | undefined, recipient: string, outcome: string): void {
+    if (msgId !== undefined) this.#options.recorder?.refused('send', msgId, user.userId, deviceId, recipient, outcome)
   }
 
   #limited (connection: Connection, verdict: Exclude<MessageVerdict, { pass: true }>, type: string, msgId?: string): void {

@@ -23,6 +23,8 @@ export interface OutboxOptions extends Omit<SlowReadersOptions, 'onDrained' | 'o
   readonly writeBufferBytes: number
   /** A slow reader: the owner reports its pushes and closes it with 4001. */
   readonly onSlow: (connection: Connection, limit: SlowLimit) => void
+  /** All that waited for a connection was written to its socket, which holds back so many bytes. */
+  readonly onWritten?: (connection: Connection, stalledBytes: number) => void
 }
 
 export class Outbox {
@@ -148,6 +150,7 @@ export class Outbox {
       this.#unstall(connection)
     }
     this.#slow.wrote(connection, bytes)
+    if (connection.pending !== null) this.#options.onWritten?.(connection, left)
   }
 
   #unstall (connection: Connection): void {

@@ -4,6 +4,7 @@
  * is left of the socket is the closing handshake.
  */
 import type { Clock, Identity, Logger, Meter, Registry, RegistryListener, RegistryVerdict, SessionRef, Socket, SocketDriver } from '../ports.ts'
+import type { Recorder } from '../explain/recorder.ts'
 import { CLOSE, type CloseKind } from '../protocol/close-codes.ts'
 import { encodeWelcome } from '../protocol/encode.ts'
 import { Connection, connectionId } from './connection.ts'
@@ -24,6 +25,7 @@ export interface SessionsOptions {
   readonly clock: Clock
   readonly meter: Meter
   readonly logger: Logger
+  readonly recorder?: Recorder | undefined
   readonly outbox: Outbox
   readonly inbound: Inbound
   readonly heartbeat: Heartbeat
@@ -158,13 +160,14 @@ export class Sessions implements RegistryListener {
   }
 
   #end (connection: Connection): void {
-    const { hub, meter, outbox, registry, tracker, logger } = this.#options
+    const { hub, meter, outbox, recorder, registry, tracker, logger } = this.#options
     const kind = connection.closedFor as CloseKind
     connection.state = 'closing'
     hub.remove(connection)
     outbox.finish(connection)
     // Another connection of the same device takes over what waits here [GW-CON-6].
     tracker.connectionClosed(connection, kind === 'slowConsumer' ? 'slow' : 'gone', hub.device(connection.user.userId, connection.deviceId))
+    for (const { msgId, recipient } of connection.inbox ?? []) recorder?.refused('send', msgId, connection.user.userId, connection.deviceId, recipient, 'CONNECTION_CLOSED')
     connection.inbox = null
     connection.inboxBytes = 0
     meter.count('connections_closed_total', 1, CLOSE[kind].reason)

@@ -4,12 +4,13 @@
  */
 import { Outcome, type PushMessageResponse } from '../generated/gateway/v1/gateway.ts'
 import { GatewayError } from '../errors.ts'
+import { NO_ROW, type Recorder } from '../explain/recorder.ts'
 import type { Clock, Logger, Meter, Registry, Span, Tracer } from '../ports.ts'
 import type { Connection } from '../connections/connection.ts'
 import type { Hub } from '../connections/hub.ts'
 import type { DeviceOutcome, Parcel, ParcelWaiter } from './parcel.ts'
 import type { PeerNodes } from './peers.ts'
-import { Report } from './report.ts'
+import { outcomeName, Report } from './report.ts'
 import { IDLE_ENTRY, type WheelEntry } from './timer-wheel.ts'
 
 /** What is kept of a caller's deadline at each hop, for the way back. */
@@ -31,6 +32,7 @@ export interface DeliveryContext {
   readonly meter: Meter
   readonly logger: Logger
   readonly tracer?: Tracer | undefined
+  readonly recorder?: Recorder | undefined
   readonly ackTimeoutMs: number
   /** Finds devices that are not here; `retry` those whose route was old. */
   readonly router: { locate (delivery: Delivery): void, retry (delivery: Delivery, deviceIds: readonly string[]): void }
@@ -63,6 +65,7 @@ export class Delivery implements ParcelWaiter, WheelEntry {
   readonly #receivedAtMs: number
   readonly #deadlineMs: number
   readonly #span: Span | undefined
+  readonly #row: number
   /** By device that is here. */
   #deviceSpans: Map<string, Span> | null = null
   /** Parts whose end is awaited; the start is one. */
@@ -77,6 +80,7 @@ export class Delivery implements ParcelWaiter, WheelEntry {
     this.#correlation = correlation
     this.#receivedAtMs = context.clock.monotonicMs()
     this.#deadlineMs = this.#receivedAtMs + budgetMs
+    this.#row = context.recorder?.begin(parcel.kind, parcel.msgId, parcel.userId, parcel.deviceId, parcel.senderId, this.#receivedAtMs) ?? NO_ROW
     this.#span = context.tracer?.start('push', traceparent, { msg_id: parcel.msgId, user_id: parcel.userId })
   }
 
@@ -152,11 +156,24 @@ export class Delivery implements ParcelWaiter, WheelEntry {
     // Nothing at all is known of the user: that is no news of being offline.
     if (report.routesIncomplete && report.devices.length === 0 && this.#context.hub.user(parcel.userId) === undefined) {
       this.#context.meter.count('pushes_refused_total', 1, 'UNAVAILABLE')
+      this.#context.recorder?.ended(this.#row, 'UNAVAILABLE')
       this.#sink.refused(this.#correlation, new GatewayError('SERVICE_UNAVAILABLE', { detail: 'the registry does not answer and nothing is known of the user' }))
       return
     }
     if (!parcel.isLocal) this.#countUnreached()
-    this.#sink.settled(this.#correlation, report.response())
+    const response = report.response()
+    if (this.#context.recorder !== undefined) this.#remember(this.#context.recorder, response)
+    this.#sink.settled(this.#correlation, response)
+  }
+
+  /** A device that was written to here has a row of its own. */
+  #remember (recorder: Recorder, { devices, deliveredCount, routesIncomplete }: PushMessageResponse): void {
+    const { kind, msgId, userId } = this.parcel
+    for (const { deviceId, nodeId, outcome, latencyMs } of devices) {
+      if (kind === 'push' && nodeId === this.#context.nodeId && outcome !== Outcome.OUTCOME_NOT_CONNECTED) continue
+      recorder.ended(recorder.begin('elsewhere', msgId, userId, deviceId, nodeId), outcomeName(outcome), latencyMs)
+    }
+    recorder.ended(this.#row, routesIncomplete ? 'incomplete' : 'answered', deliveredCount, devices.length)
   }
 
   #traceDevice (deviceId: string, traceparent: string): void {

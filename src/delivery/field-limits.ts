@@ -1,5 +1,5 @@
 /** What the fields of the calls may hold [GW-ACK-6]. Each function names the first field that is wrong, by its name in the proto file. */
-import { Scope, type DisconnectRequest, type GetPresenceRequest, type PushMessageRequest, type PushReadReceiptRequest } from '../generated/gateway/v1/gateway.ts'
+import { Scope, type DisconnectRequest, type ExplainRequest, type GetPresenceRequest, type PushMessageRequest, type PushReadReceiptRequest } from '../generated/gateway/v1/gateway.ts'
 import { ID_PATTERN, MAX_METADATA_KEYS, MESSAGE_TYPES, PARTY_PATTERN } from '../protocol/frames.ts'
 
 const ID = new RegExp(ID_PATTERN, 'u')
@@ -53,6 +53,13 @@ export function disconnectFault (request: DisconnectRequest): string | undefined
   if (request.deviceId !== '' && !ID.test(request.deviceId)) return `device_id ${AN_ID}, or empty`
   if (request.reason.length > MAX_REASON_LENGTH) return `reason must be at most ${MAX_REASON_LENGTH} characters`
   if (!isScope(request.scope)) return `scope ${A_SCOPE}`
+  return undefined
+}
+
+export function explainFault ({ msgId, userId }: ExplainRequest): string | undefined {
+  if ((msgId === '') === (userId === '')) return 'one of msg_id and user_id must be set'
+  if (msgId !== '' && !ID.test(msgId)) return `msg_id ${AN_ID}`
+  if (userId !== '' && !PARTY.test(userId)) return `user_id ${A_PARTY}`
   return undefined
 }
 

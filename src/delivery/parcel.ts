@@ -15,8 +15,11 @@ export interface ParcelWaiter {
 }
 
 export interface Parcel {
+  readonly kind: 'push' | 'receipt'
   readonly userId: string
   readonly msgId: string
+  /** Who wrote the message, or has read it. */
+  readonly senderId: string
   /** Empty: all devices. */
   readonly deviceId: string
   readonly excludeDeviceId: string
@@ -33,6 +36,7 @@ export interface Parcel {
 export class MessageParcel implements Parcel {
   readonly #request: PushMessageRequest
   readonly #tracker: Tracker
+  readonly kind = 'push'
   readonly frame: Buffer
 
   /** The request has passed its field limits. */
@@ -52,6 +56,7 @@ export class MessageParcel implements Parcel {
   }
 
   get userId (): string { return this.#request.recipientId }
+  get senderId (): string { return this.#request.senderId }
   get msgId (): string { return this.#request.msgId }
   get deviceId (): string { return this.#request.deviceId }
   get excludeDeviceId (): string { return this.#request.excludeDeviceId }
@@ -69,6 +74,7 @@ export class MessageParcel implements Parcel {
 export class ReceiptParcel implements Parcel {
   readonly #request: PushReadReceiptRequest
   readonly #outbox: Pick<Outbox, 'send'>
+  readonly kind = 'receipt'
   readonly frame: Buffer
   readonly deviceId = ''
   readonly excludeDeviceId = ''
@@ -83,6 +89,7 @@ export class ReceiptParcel implements Parcel {
   }
 
   get userId (): string { return this.#request.senderId }
+  get senderId (): string { return this.#request.readerId }
   get msgId (): string { return this.#request.msgId }
   get isLocal (): boolean { return this.#request.scope === Scope.LOCAL }
 

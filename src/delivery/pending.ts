@@ -27,6 +27,8 @@ export class PendingPush implements WheelEntry {
   /** The whole frame, shared with all other receivers: sent again where the connection is replaced. */
   frame: Buffer
   readonly waiter: PushWaiter
+  /** Where it stands in the recorder. */
+  row: number
   /** Neighbours among the connection's messages; used by the first wait of a message alone. */
   next: PendingPush | null = null
   previous: PendingPush | null = null
@@ -34,11 +36,12 @@ export class PendingPush implements WheelEntry {
   nextJoined: PendingPush | null = null
   previousJoined: PendingPush | null = null
 
-  constructor (connection: Connection, msgId: string, frame: Buffer, waiter: PushWaiter) {
+  constructor (connection: Connection, msgId: string, frame: Buffer, waiter: PushWaiter, row: number) {
     this.connection = connection
     this.msgId = msgId
     this.frame = frame
     this.waiter = waiter
+    this.row = row
   }
 }
 
@@ -48,6 +51,8 @@ const INDEX_ABOVE = 16
 /** A connection's messages in the order they were written, each with all its waits. */
 export class PendingList {
   first: PendingPush | null = null
+  /** The first of those whose frames wait in the outbox; they are the last of the list. */
+  unwritten: PendingPush | null = null
   #last: PendingPush | null = null
   #messages = 0
   #index: Map<string, PendingPush> | null = null
@@ -68,6 +73,7 @@ export class PendingList {
     if (this.#last === null) this.first = push
     else this.#last.next = push
     this.#last = push
+    this.unwritten ??= push
     this.waits++
     this.#messages++
     if (this.#index !== null) this.#index.set(push.msgId, push)
@@ -105,6 +111,7 @@ export class PendingList {
     const { previous, next } = push
     push.previous = null
     push.next = null
+    if (this.unwritten === push) this.unwritten = heir ?? next
     if (heir !== null) {
       heir.previous = previous
       heir.next = next

@@ -1,5 +1,6 @@
 /** Pushes and read receipts to a user's devices: checked, bounded, and each answered once. */
 import { GatewayError, type ErrorCode } from '../errors.ts'
+import type { Recorder } from '../explain/recorder.ts'
 import type { PushMessageRequest, PushReadReceiptRequest } from '../generated/gateway/v1/gateway.ts'
 import type { Clock, Logger, Meter, Registry, Tracer } from '../ports.ts'
 import type { Hub } from '../connections/hub.ts'
@@ -24,6 +25,7 @@ export interface PushOptions {
   readonly meter: Meter
   readonly logger: Logger
   readonly tracer?: Tracer | undefined
+  readonly recorder?: Recorder | undefined
   /** How long a device has to acknowledge. */
   readonly ackTimeoutMs: number
   /** Pushes under way, those for other nodes' devices included. */
@@ -46,8 +48,8 @@ export class Push {
   #bytes = 0
 
   constructor (options: PushOptions) {
-    const { nodeId, hub, registry, peers, clock, meter, logger, tracer, ackTimeoutMs } = options
-    const shared = { nodeId, hub, registry, peers, clock, meter, logger, tracer, ackTimeoutMs }
+    const { nodeId, hub, registry, peers, clock, meter, logger, tracer, recorder, ackTimeoutMs } = options
+    const shared = { nodeId, hub, registry, peers, clock, meter, logger, tracer, recorder, ackTimeoutMs }
     this.#options = options
     this.#context = { ...shared, router: new Router(shared), finished: (delivery) => { this.#finished(delivery) } }
     this.#wheel = new TimerWheel({ clock, tickMs: TICK_MS, onDue: (delivery: Delivery) => { delivery.expire() } })
@@ -78,17 +80,17 @@ export class Push {
     const { hub, tracker, ackTimeoutMs, maxPending, maxPendingBytes, maxFrameBytes = MAX_FRAME_BYTES } = this.#options
     const frameBytes = parcel.frame.length
     if (frameBytes > maxFrameBytes) {
-      this.#refuse(sink, correlation, 'INVALID_MESSAGE', `content and metadata must fit a frame of ${maxFrameBytes} bytes`)
+      this.#refuse(sink, correlation, 'INVALID_MESSAGE', `content and metadata must fit a frame of ${maxFrameBytes} bytes`, parcel)
       return
     }
     const budgetMs = Math.min(deadlineMs, ackTimeoutMs + NO_DEADLINE_EXTRA_MS)
     if (budgetMs <= HOP_MARGIN_MS) {
-      this.#refuse(sink, correlation, 'DEADLINE_EXCEEDED', `the deadline must leave more than ${HOP_MARGIN_MS} ms`)
+      this.#refuse(sink, correlation, 'DEADLINE_EXCEEDED', `the deadline must leave more than ${HOP_MARGIN_MS} ms`, parcel)
       return
     }
     const targets = targetsOf(hub.user(parcel.userId), parcel.deviceId, parcel.excludeDeviceId)
     if (this.#wheel.size >= maxPending || this.#bytes + frameBytes > maxPendingBytes || !tracker.hasRoom(targets.length, frameBytes)) {
-      this.#refuse(sink, correlation, 'OVERLOADED', 'too many pushes wait for their devices')
+      this.#refuse(sink, correlation, 'OVERLOADED', 'too many pushes wait for their devices', parcel)
       return
     }
     const delivery = new Delivery(this.#context, parcel, budgetMs, sink, correlation, traceparent)
@@ -103,7 +105,9 @@ export class Push {
     this.#bytes -= delivery.parcel.frame.length
   }
 
-  #refuse (sink: PushSink, correlation: number, code: ErrorCode, detail: string): void {
+  /** `parcel`: one whose fields are in their limits. */
+  #refuse (sink: PushSink, correlation: number, code: ErrorCode, detail: string, parcel?: Parcel): void {
+    if (parcel !== undefined) this.#options.recorder?.refused(parcel.kind, parcel.msgId, parcel.userId, parcel.deviceId, parcel.senderId, code)
     this.#options.meter.count('pushes_refused_total', 1, refusalStatus(code))
     sink.refused(correlation, new GatewayError(code, { detail }))
   }

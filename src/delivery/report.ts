@@ -1,6 +1,13 @@
 /** What became of each device of a push, and the answer made of it (contract of PushMessageResponse). */
 import { Outcome, type DeviceReport, type PushMessageResponse } from '../generated/gateway/v1/gateway.ts'
 
+const NAMES = Object.fromEntries(Object.entries(Outcome).map(([name, outcome]) => [outcome, name.replace('OUTCOME_', '')])) as Record<Outcome, string>
+
+/** As in the proto file, without the prefix. */
+export function outcomeName (outcome: Outcome): string {
+  return NAMES[outcome]
+}
+
 /** Which of two outcomes for one device stands: what a socket did counts more than what a route said. */
 function weightOf (outcome: Outcome): number {
   switch (outcome) {

@@ -5,6 +5,7 @@
 import type { Clock, Meter } from '../ports.ts'
 import type { Connection } from '../connections/connection.ts'
 import type { SendResult } from '../connections/outbox.ts'
+import { NO_ROW, type Recorder } from '../explain/recorder.ts'
 import type { ServerFrameType } from '../protocol/frames.ts'
 import { PendingList, PendingPush, type PushWaiter, type WaitOutcome } from './pending.ts'
 import { RecentAcks } from './recent-acks.ts'
@@ -14,6 +15,7 @@ export interface TrackerOptions {
   readonly clock: Clock
   readonly meter: Meter
   readonly outbox: { send (connection: Connection, frame: Buffer, type: ServerFrameType): SendResult }
+  readonly recorder?: Recorder | undefined
   /** Waits of all connections together. */
   readonly maxPending: number
   /** Bytes of the frames that are kept for them; a frame counts once for each connection. */
@@ -61,20 +63,28 @@ export class Tracker {
   push (connection: Connection, msgId: string, frame: Buffer, waitMs: number, waiter: PushWaiter): void {
     const first = connection.pending?.find(msgId)
     if (this.#isFull(connection) || !this.hasRoom(1, frame.length)) {
-      waiter.settled(connection.deviceId, 'SLOW')
+      this.#refuse(connection, msgId, 'SLOW', waiter)
       return
     }
     if (first === undefined) {
       const result = this.#options.outbox.send(connection, frame, 'message')
       if (result !== 'queued') {
-        waiter.settled(connection.deviceId, result === 'slow' ? 'SLOW' : 'GONE')
+        this.#refuse(connection, msgId, result === 'slow' ? 'SLOW' : 'GONE', waiter)
         return
       }
     }
-    const push = new PendingPush(connection, msgId, frame, waiter)
+    const push = new PendingPush(connection, msgId, frame, waiter, this.#begin(connection, msgId, first === undefined))
     this.#wheel.add(push, waitMs)
     if (first === undefined) this.#append(push)
     else connection.pending?.join(first, push)
+  }
+
+  /** What waited in the connection's outbox was written to its socket, which holds back so many bytes. */
+  written (connection: Connection, stalledBytes: number): void {
+    const { pending } = connection
+    if (pending === null) return
+    for (let push = pending.unwritten; push !== null; push = push.next) this.#options.recorder?.passed(push.row, stalledBytes)
+    pending.unwritten = null
   }
 
   /** A client's ack. It counts for this connection alone; one that nobody waits for is counted by what it is [GW-ACK-2]. */
@@ -83,6 +93,7 @@ export class Tracker {
     if (push === undefined) {
       const kind = this.#recent.kindOf(connection.serial, msgId) ?? (this.#awaited.has(msgId) ? 'foreign' : 'unknown')
       this.#options.meter.count('acks_ignored_total', 1, kind)
+      if (kind === 'late') this.#options.recorder?.begin('late', msgId, connection.user.userId, connection.deviceId, '')
       return
     }
     this.#recent.acked(connection.serial, msgId)
@@ -103,6 +114,21 @@ export class Tracker {
     }
   }
 
+  #begin ({ user, deviceId }: Connection, msgId: string, isFirst: boolean): number {
+    return this.#options.recorder?.begin(isFirst ? 'device' : 'again', msgId, user.userId, deviceId, '') ?? NO_ROW
+  }
+
+  #end (push: PendingPush, outcome: WaitOutcome): void {
+    this.#options.recorder?.ended(push.row, outcome)
+    push.waiter.settled(push.connection.deviceId, outcome)
+  }
+
+  #refuse (connection: Connection, msgId: string, outcome: WaitOutcome, waiter: PushWaiter): void {
+    const { recorder } = this.#options
+    recorder?.ended(this.#begin(connection, msgId, true), outcome)
+    waiter.settled(connection.deviceId, outcome)
+  }
+
   #isFull (connection: Connection): boolean {
     return connection.pending !== null && connection.pending.waits >= this.#maxPerConnection
   }
@@ -110,6 +136,8 @@ export class Tracker {
   #append (push: PendingPush): void {
     push.connection.pending ??= new PendingList()
     push.connection.pending.append(push)
+    // Where the outbox had too much it has written already.
+    if (push.connection.queue === null) this.written(push.connection, push.connection.stalledBytes)
     this.#bytes += push.frame.length
     this.#awaited.set(push.msgId, (this.#awaited.get(push.msgId) ?? 0) + 1)
   }
@@ -117,7 +145,7 @@ export class Tracker {
   #timeOut (push: PendingPush): void {
     const { connection, msgId } = push
     if (this.#remove(push)) this.#recent.timedOut(connection.serial, msgId)
-    push.waiter.settled(connection.deviceId, 'ACK_TIMEOUT')
+    this.#end(push, 'ACK_TIMEOUT')
   }
 
   /** All waits for a message on one connection, from the first one on. */
@@ -126,7 +154,7 @@ export class Tracker {
       const next: PendingPush | null = push.nextJoined
       this.#wheel.remove(push)
       this.#remove(push)
-      push.waiter.settled(push.connection.deviceId, outcome)
+      this.#end(push, outcome)
       push = next
     }
   }
@@ -143,6 +171,8 @@ export class Tracker {
     for (let push: PendingPush | null = first; push !== null;) {
       const next: PendingPush | null = push.nextJoined
       this.#remove(push)
+      this.#options.recorder?.ended(push.row, 'REPLACED')
+      push.row = this.#begin(successor, msgId, head === undefined)
       push.connection = successor
       if (head === undefined) this.#append(head = push)
       else successor.pending?.join(head, push)

@@ -4,6 +4,7 @@
  * fan-out while others pass. Never throws; whatever cannot be read is counted and passed over.
  */
 import type { Hub, UserEntry } from '../connections/hub.ts'
+import type { Recorder } from '../explain/recorder.ts'
 import type { BusRecord, Clock, Logger, Meter, Tracer } from '../ports.ts'
 import { isPartyId } from '../protocol/decode.ts'
 import { encodeMembershipChange, encodeReadReceipt } from '../protocol/encode.ts'
@@ -24,6 +25,7 @@ export interface GroupConsumerOptions extends LineLimits {
   readonly meter: Meter
   readonly logger: Logger
   readonly tracer?: Tracer | undefined
+  readonly recorder?: Recorder | undefined
 }
 
 export class GroupConsumer {

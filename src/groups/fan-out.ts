@@ -12,13 +12,25 @@ export interface FanOutOptions {
   readonly outbox: { send (connection: Connection, frame: Buffer, type: ServerFrameType): SendResult }
 }
 
-interface Job {
+/** What became of the frames of a job. */
+export interface FanOutResult {
+  /** Frames that were queued. */
+  readonly sent: number
+  /** Connections that were given all of them. */
+  readonly sockets: number
+  /** By frame, how many of them did not take it: they were closing, or too slow. null: all took all. */
+  readonly refused: readonly number[] | null
+}
+
+interface Job extends FanOutResult {
   readonly members: readonly UserEntry[]
   readonly frames: readonly Buffer[]
   readonly type: ServerFrameType
-  readonly done: (sent: number) => void
+  readonly done: (result: FanOutResult) => void
   at: number
   sent: number
+  sockets: number
+  refused: number[] | null
 }
 
 /** What is spent in one turn of the loop. A connection costs one write, whatever it gets; eight frames for it cost about as much again. */
@@ -40,12 +52,12 @@ export class FanOut {
     this.#outbox = options.outbox
   }
 
-  /** Resolves to the number of frames that were queued, once all members had their turn. Whoever leaves meanwhile may get them. */
-  deliver (members: readonly UserEntry[], frames: readonly Buffer[], type: ServerFrameType): Promise<number> {
+  /** Resolves once all members had their turn. Whoever leaves meanwhile may get them. */
+  deliver (members: readonly UserEntry[], frames: readonly Buffer[], type: ServerFrameType): Promise<FanOutResult> {
     return new Promise((resolve) => {
-      const job: Job = { members, frames, type, done: resolve, at: 0, sent: 0 }
+      const job: Job = { members, frames, type, done: resolve, at: 0, sent: 0, sockets: 0, refused: null }
       // In the common case all is done at once, and the list need not be copied.
-      if (this.#left > 0 && this.#round.length + this.#next.length === 0 && this.#serve(job)) resolve(job.sent)
+      if (this.#left > 0 && this.#round.length + this.#next.length === 0 && this.#serve(job)) resolve(job)
       else this.#next.push({ ...job, members: members.slice() })
       // What was spent is spent for all that happens in this turn of the loop.
       this.#schedule()
@@ -71,7 +83,7 @@ export class FanOut {
         if (this.#round.length === 0) return
       }
       const job = this.#round[this.#at++] as Job
-      if (this.#serve(job)) job.done(job.sent)
+      if (this.#serve(job)) job.done(job)
       else this.#next.push(job)
     }
     this.#schedule()
@@ -85,11 +97,21 @@ export class FanOut {
     while (job.at < members.length && share > 0) {
       const { connections } = members[job.at++] as UserEntry
       for (const connection of connections) {
-        for (const frame of frames) if (this.#outbox.send(connection, frame, type) === 'queued') job.sent++
+        job.sockets++
+        for (let index = 0; index < frames.length; index++) {
+          const frame = frames[index] as Buffer
+          if (this.#outbox.send(connection, frame, type) === 'queued') job.sent++
+          else refuse(job, index)
+        }
       }
       share -= Math.max(1, connections.length * (1 + frames.length * FRAME_COST))
     }
     this.#left += share
     return job.at === members.length
   }
+}
+
+function refuse (job: Job, index: number): void {
+  job.refused ??= job.frames.map(() => 0)
+  job.refused[index] = (job.refused[index] as number) + 1
 }

@@ -4,11 +4,13 @@
  * each other.
  */
 import type { UserEntry } from '../connections/hub.ts'
+import type { Recorder } from '../explain/recorder.ts'
 import type { Clock, Logger, Meter, Timer } from '../ports.ts'
 import { encodeMembershipChange, encodeMessage, type MembershipChange } from '../protocol/encode.ts'
 import type { FanOut } from './fan-out.ts'
 import { GroupLine, LineBudget, type LineLimits, type Waiting } from './group-line.ts'
 import type { KnownMembers, Membership } from './membership.ts'
+import type { OutboundMessage } from '../protocol/frames.ts'
 import { readGroupMessage } from './records.ts'
 import type { RecordTally } from './record-tally.ts'
 
@@ -19,6 +21,7 @@ export interface GroupLinesOptions extends LineLimits {
   readonly clock: Clock
   readonly meter: Meter
   readonly logger: Logger
+  readonly recorder?: Recorder | undefined
 }
 
 /** Messages of a group that leave together. */
@@ -127,7 +130,9 @@ export class GroupLines {
     const change = batch[0]?.change
     if (members === 'missing' || members.length === 0) {
       const result = members === 'missing' ? 'group_not_found' : 'no_members'
-      for (const { record, span } of batch) {
+      for (const { record, receivedAtMs, change, span } of batch) {
+        const read = this.#options.recorder === undefined || change !== undefined ? undefined : readGroupMessage(record.value)
+        if (read?.ok === true) this.#remember(read.value, receivedAtMs, result)
         this.#options.tally.count(record, result)
         span?.end(result, false)
       }
@@ -138,29 +143,38 @@ export class GroupLines {
   async #deliverMessages (groupId: string, members: readonly UserEntry[], batch: readonly Waiting[]): Promise<void> {
     const { clock, fanOut, meter, tally } = this.#options
     const frames: Buffer[] = []
-    const handedOut: Waiting[] = []
+    const handedOut: Array<{ readonly waiting: Waiting, readonly message: OutboundMessage }> = []
     for (const waiting of batch) {
       const { record, span } = waiting
       const read = readGroupMessage(record.value)
       const frame = read.ok ? encodeMessage(read.value, false) : undefined
       const fault = !read.ok ? read.reason : read.value.recipient !== groupId ? 'key_mismatch' : (frame?.length ?? 0) > MAX_FRAME_BYTES ? 'too_large' : undefined
-      if (fault !== undefined || frame === undefined) {
+      if (fault !== undefined || !read.ok || frame === undefined) {
+        if (read.ok) this.#remember(read.value, waiting.receivedAtMs, fault ?? 'too_large')
         tally.poison(record, fault ?? 'too_large')
         span?.end(fault ?? 'too_large', true)
       } else {
         frames.push(frame)
-        handedOut.push(waiting)
+        handedOut.push({ waiting, message: read.value })
         tally.count(record, 'ok')
         meter.observe('fanout_members', members.length)
       }
     }
     if (frames.length === 0) return
-    meter.count('group_deliveries_total', await fanOut.deliver(members, frames, 'message'))
+    const { sent, sockets, refused } = await fanOut.deliver(members, frames, 'message')
+    meter.count('group_deliveries_total', sent)
     const now = clock.monotonicMs()
-    for (const { receivedAtMs, span } of handedOut) {
+    for (const [at, { waiting: { receivedAtMs, span }, message }] of handedOut.entries()) {
+      const left = refused?.[at] ?? 0
+      this.#remember(message, receivedAtMs, 'ok', sockets - left, left)
       meter.observe('fanout_seconds', (now - receivedAtMs) / 1000)
       span?.end('ok', false)
     }
+  }
+
+  #remember ({ msgId, sender, recipient }: OutboundMessage, receivedAtMs: number, outcome: string, taken = 0, refused = 0): void {
+    const { recorder } = this.#options
+    recorder?.ended(recorder.begin('group', msgId, recipient, '', sender, receivedAtMs), outcome, taken, refused)
   }
 
   /** To the members of a small group; the user concerned has been told [GW-EVT-1]. */

@@ -147,6 +147,9 @@ export class ClusterRegistry implements Registry {
     this.#onNodeStarted = call
   }
 
+  /** The gRPC addresses of the other nodes, by id. */
+  get otherNodes (): ReadonlyMap<string, string> { return this.#nodes.others }
+
   /** What the other nodes can take, as they announced it. */
   get room (): Room { return this.#nodes.room }
 

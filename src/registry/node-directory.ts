@@ -38,6 +38,13 @@ export class NodeDirectory {
     }
   }
 
+  /** The gRPC addresses of the nodes beside this one, as far as the watch has told them. */
+  get others (): ReadonlyMap<string, string> {
+    const others = new Map<string, string>()
+    for (const [nodeId, { grpc }] of this.#nodes) if (nodeId !== this.#options.nodeId) others.set(nodeId, grpc)
+    return others
+  }
+
   /** What the nodes beside this one take, and how many of them take nobody. */
   get room (): Room {
     let [connectsPerSecond, draining] = [0, 0]

@@ -4,11 +4,13 @@
  */
 import { ShortLivedMap } from '../short-lived-map.ts'
 import { GatewayError, type ErrorCode } from '../errors.ts'
-import type { Clock, ImService, Logger, Meter, RouteAccepted, Span, Tracer } from '../ports.ts'
+import { NO_ROW, type Recorder } from '../explain/recorder.ts'
+import type { Clock, ImService, Logger, Meter, RouteAccepted, Tracer } from '../ports.ts'
 import { encodeAck, encodeError } from '../protocol/encode.ts'
 import type { SendFrame, ServerFrameType } from '../protocol/frames.ts'
 import type { Connection } from '../connections/connection.ts'
 import type { CallPolicy } from './policy.ts'
+import type { Send } from './send.ts'
 import { SendLines } from './send-lines.ts'
 
 export interface SenderOptions {
@@ -20,6 +22,7 @@ export interface SenderOptions {
   readonly meter: Meter
   readonly logger: Logger
   readonly tracer?: Tracer | undefined
+  readonly recorder?: Recorder | undefined
   /** Messages of one connection that are queued or upstream. */
   readonly maxPerConnection?: number
   /** Messages of all connections that are queued or upstream; past it: OVERLOADED. */
@@ -31,26 +34,6 @@ export interface SenderOptions {
 }
 
 export const MAX_PER_CONNECTION = 64
-
-/** One `send_msg` frame under way. */
-export interface Send {
-  /** Of user and msg_id. */
-  readonly key: string
-  readonly connection: Connection
-  readonly frame: SendFrame
-  readonly recipient: string
-  readonly submittedAtMs: number
-  readonly span: Span | undefined
-  /** The message that this one repeats and whose outcome it shares; undefined: it goes upstream itself. */
-  readonly repeats: Send | undefined
-  /** Repeats that wait for this one. */
-  joined: Send[] | null
-  /** In the list of its connection. */
-  following: Send | null
-}
-
-/** A connection's messages that are queued or upstream. */
-export type SendState = SendLines<Send>
 
 export class Sender {
   readonly #options: SenderOptions
@@ -90,7 +73,8 @@ export class Sender {
     }
     const submittedAtMs = this.#options.clock.monotonicMs()
     const span = this.#options.tracer?.start('send_msg', frame.traceparent, { msg_id: frame.msgId, user_id: connection.user.userId, device_id: connection.deviceId, recipient: frame.recipient })
-    const send: Send = { key, connection, frame, recipient: frame.recipient, submittedAtMs, span, repeats: original, joined: null, following: null }
+    const row = this.#options.recorder?.begin(original === undefined ? 'send' : 'repeat', frame.msgId, connection.user.userId, connection.deviceId, frame.recipient, submittedAtMs) ?? NO_ROW
+    const send: Send = { key, connection, frame, recipient: frame.recipient, submittedAtMs, span, row, repeats: original, joined: null, following: null }
     this.#pending++
     connection.sending ??= new SendLines()
     // A repeat takes its place in line as well: what this connection sends after it must not overtake the original.
@@ -107,10 +91,12 @@ export class Sender {
 
   #leave (send: Send): void {
     const { im, policy, clock, queueTimeoutMs } = this.#options
-    if (clock.monotonicMs() - send.submittedAtMs > queueTimeoutMs) {
+    const now = clock.monotonicMs()
+    if (now - send.submittedAtMs > queueTimeoutMs) {
       this.#fail(send, new GatewayError('SERVICE_UNAVAILABLE', { detail: 'waited too long behind its conversation' }))
       return
     }
+    this.#options.recorder?.passed(send.row, 0, now)
     const { connection, frame } = send
     const call = this.#options.tracer?.start('route', send.span?.traceparent, { msg_id: frame.msgId })
     const request = {
@@ -166,10 +152,11 @@ export class Sender {
 
   #answer (send: Send, answer: Buffer, type: 'ack' | 'error', result: 'ok' | ErrorCode): void {
     const { connection } = send
-    const { meter, outbox, onSettled } = this.#options
+    const { meter, outbox, recorder, onSettled } = this.#options
     this.#pending--
     meter.count('messages_routed_total', 1, send.frame.isGroup ? 'group' : 'private', result)
-    outbox.send(connection, answer, type)
+    const isTold = outbox.send(connection, answer, type) === 'queued'
+    recorder?.ended(send.row, result, isTold ? 0 : 1)
     send.span?.end(result, type === 'error')
     const next = connection.sending?.remove(send)
     if (connection.sending?.size === 0) connection.sending = null
@@ -178,7 +165,8 @@ export class Sender {
   }
 
   #refuse (connection: Connection, frame: SendFrame, error: GatewayError): void {
-    const { clock, meter, outbox } = this.#options
+    const { clock, meter, outbox, recorder } = this.#options
+    recorder?.refused('send', frame.msgId, connection.user.userId, connection.deviceId, frame.recipient, error.code)
     meter.count('messages_routed_total', 1, frame.isGroup ? 'group' : 'private', error.code)
     outbox.send(connection, encodeError(error.code, clock.unixMs(), { msgId: frame.msgId }), 'error')
   }

@@ -1,6 +1,7 @@
 /** What the workers say, as one answer. */
 import type { DrainPhase, DrainProgress } from '../connections/drain.ts'
 import type { DependencyReport, HealthReport } from '../health.ts'
+import { mergeExplanations, unanswered, type Explanation } from '../explain/explanation.ts'
 import type { ConnectionList } from '../operations.ts'
 
 /** A metric with its lines, as prom-client says it in JSON. */
@@ -65,6 +66,12 @@ export function mergeDrain (answers: ReadonlyArray<Answer<DrainProgress>>): Drai
 export function mergeConnections (answers: ReadonlyArray<Answer<ConnectionList>>, limit: number): ConnectionList {
   const connections = answers.flatMap(({ value }) => value?.connections ?? []).slice(0, limit)
   return { total: answers.reduce((total, { value }) => total + (value?.total ?? 0), 0), listed: connections.length, connections }
+}
+
+/** Each worker is a node of its own; `elsewhere`: what one of them heard of the nodes beside them. */
+export function mergeExplained (answers: ReadonlyArray<Answer<Explanation>>, elsewhere: Explanation | undefined): Explanation {
+  const own = answers.map(({ worker, value }) => value ?? unanswered(worker))
+  return mergeExplanations(elsewhere === undefined ? own : [...own, elsewhere])
 }
 
 /** The lines of each metric under one head; they are told apart by their `worker` label. */

@@ -83,6 +83,12 @@ export class WorkerPool {
     })))
   }
 
+  /** Asks the first worker that serves. Resolves to undefined where none does or it does not answer in time. */
+  async askOne<T> (name: string, argument?: unknown): Promise<T | undefined> {
+    const first = this.#workers.find(({ ready }) => ready)
+    return await first?.channel.call<T>(name, ANSWER_TIMEOUT_MS, argument).catch(() => undefined)
+  }
+
   /** Whether a worker that comes later has to drain as well. */
   setDraining (draining: boolean): void {
     this.#draining = draining

@@ -2,7 +2,7 @@
 import http2 from 'node:http2'
 import { connect } from 'node:net'
 import fc from 'fast-check'
-import { DisconnectRequest, GatewayServiceDefinition, GetPresenceRequest, PushBatch, PushMessageRequest, PushReadReceiptRequest } from '../../src/generated/gateway/v1/gateway.ts'
+import { DisconnectRequest, ExplainRequest, GatewayServiceDefinition, GetPresenceRequest, PushBatch, PushMessageRequest, PushReadReceiptRequest } from '../../src/generated/gateway/v1/gateway.ts'
 import { chunked, mutated, noise } from './arbitraries.ts'
 import { FODDER, MUTE } from './people.ts'
 import { closing, within, type Subject, type Target } from './target.ts'
@@ -39,7 +39,8 @@ const message: fc.Arbitrary<Buffer> = fc.oneof(
   fc.array(fc.record({ correlation: fc.nat(), push: fc.option(push, { nil: undefined }), traceparent: fc.constantFrom('', 'x') }), { maxLength: 10 }).map((items) => PushBatch.encode({ items } as never).finish()),
   fc.record({ msgId: text, senderId: user, readerId: user, conversationId: text, readAt: int64, scope }).map((request) => PushReadReceiptRequest.encode(request as never).finish()),
   fc.array(user, { maxLength: 120 }).map((userIds) => GetPresenceRequest.encode({ userIds }).finish()),
-  fc.record({ userId: user, deviceId: fc.constantFrom('', 'phone', 'none'), reason: text, scope }).map((request) => DisconnectRequest.encode(request as never).finish())
+  fc.record({ userId: user, deviceId: fc.constantFrom('', 'phone', 'none'), reason: text, scope }).map((request) => DisconnectRequest.encode(request as never).finish()),
+  fc.record({ msgId: fc.oneof(fc.constantFrom('p1', ''), text), userId: user }).map((request) => ExplainRequest.encode(request).finish())
 ).map((bytes) => Buffer.from(bytes))
 
 const framed = fc.tuple(mutated(message), fc.oneof({ weight: 10, arbitrary: fc.constant(0) }, fc.integer({ min: -5, max: 5 }), fc.constant(2 ** 31)), fc.constantFrom(0, 0, 0, 0, 1, 7))
@@ -53,7 +54,7 @@ const body = fc.oneof({ weight: 6, arbitrary: fc.array(framed, { maxLength: 4 })
 
 const service = `/${GatewayServiceDefinition.fullName}/`
 const path = fc.oneof(
-  { weight: 8, arbitrary: fc.constantFrom('PushMessage', 'PushStream', 'PushReadReceipt', 'GetPresence', 'Disconnect').map((method) => service + method) },
+  { weight: 8, arbitrary: fc.constantFrom('PushMessage', 'PushStream', 'PushReadReceipt', 'GetPresence', 'Disconnect', 'Explain').map((method) => service + method) },
   fc.constantFrom(service, `${service}Nothing`, '/', '/grpc.health.v1.Health/Check', '/grpc.health.v1.Health/List', '/grpc.reflection.v1.ServerReflection/ServerReflectionInfo', '/__proto__/constructor', `${service}toString`)
 )
 const headers = fc.record({

@@ -101,6 +101,7 @@ export async function startEdge (options: EdgeOptions): Promise<Edge> {
       sendQueueTimeoutMs: 5_000,
       maxPendingPushes: 1_000,
       maxPendingBytes: 1_000_000,
+      explain: { entries: 1_000, bytes: 1_048_576 },
       random: Math.random,
       ...options.core
     }

@@ -141,7 +141,7 @@ t.test('The gateway accepts the configuration that the chart gives it, and a cha
   const pod: Record<string, string> = { ...data }
   for (const { name, value } of container.env) pod[name] = (value ?? (name === 'POD_IP' ? '10.1.2.3' : 'chat-im-gateway-0')).replace('$(POD_IP)', '10.1.2.3')
   const secret = 'x'.repeat(40)
-  const probe = { hostName: () => 'pod', memoryLimitBytes: () => 1600 * 1024 * 1024, openFilesLimit: () => 1_048_576, readFile: () => `${secret}\n` }
+  const probe = { hostName: () => 'pod', memoryLimitBytes: () => 1664 * 1024 * 1024, openFilesLimit: () => 1_048_576, readFile: () => `${secret}\n` }
   const config = loadConfig(pod, { requireServices: true, probe })
   t.equal(config.node.nodeId, 'chat-im-gateway-0')
   t.equal(config.grpc.advertiseAddr, '10.1.2.3:9093')

@@ -4,6 +4,8 @@ import { once } from 'node:events'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { ROOT } from '../../src/registry/records.ts'
+import { DemoClient } from '../../demo/client.ts'
+import type { Explanation } from '../../src/explain/explanation.ts'
 import { eventually } from '../helpers/bus-conformance.ts'
 import { PATIENCE_MS, startNodes, type Nodes } from '../helpers/node-processes.ts'
 import { Population } from '../helpers/population.ts'
@@ -74,6 +76,9 @@ class Workers {
   drain (method: 'GET' | 'POST' | 'DELETE'): Promise<Progress> { return this.#ask('/drain', { method }) }
   connections (): Promise<{ total: number, listed: number, connections: ReadonlyArray<{ node_id: string }> }> { return this.#ask('/connections?limit=1000') }
 
+  explain (msgId: string): Promise<Explanation> { return this.#ask(`/explain?msg_id=${msgId}`) }
+  disconnect (userId: string): Promise<{ disconnected: number }> { return this.#ask(`/connections?user=${userId}`, { method: 'DELETE' }) }
+
   async status (path: string, port = this.#adminPort): Promise<number> {
     return (await fetch(`http://127.0.0.1:${port}${path}`)).status
   }
@@ -126,6 +131,15 @@ for (const [at, { title, node }] of [
     t.match(listed, { total: PEOPLE, listed: PEOPLE })
     t.strictSame([...new Set(listed.connections.map((each) => each.node_id))].sort(), NAMES)
     t.equal(await workers.status('/drain', workers.port), 404)
+
+    // Whichever worker has a client, the primary tells the way of its message, and ends its socket.
+    const guest = await DemoClient.connect({ url: `ws://127.0.0.1:${workers.port}/ws`, token: nodes.world.auth.mint('guest', 'phone').accessToken })
+    await guest.send('nobody', 'hi', { msgId: 'way-1' }).catch(() => {})
+    const { events, nodes: memories } = await workers.explain('way-1')
+    t.strictSame(events.slice(0, 2).map(({ step }) => step), ['sent', 'upstream'])
+    t.match(memories, NAMES.map((name) => ({ node_id: name, error: undefined })))
+    t.match(await workers.disconnect('guest'), { disconnected: 1 })
+    t.match(await guest.closed(), { code: 4403 })
 
     // One is killed under traffic: another takes its place, and its clients are back.
     let servedAgainMs = 0

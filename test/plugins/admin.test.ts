@@ -10,6 +10,9 @@ import { Drain } from '../../src/connections/drain.ts'
 import { Hub } from '../../src/connections/hub.ts'
 import { connect } from '../helpers/connections.ts'
 import { FakeLogger } from '../helpers/fakes.ts'
+import { GatewayError } from '../../src/errors.ts'
+import type { Explanation } from '../../src/explain/explanation.ts'
+import { Scope, type DisconnectRequest, type DisconnectResponse } from '../../src/generated/gateway/v1/gateway.ts'
 import { NodeOperations } from '../../src/operations.ts'
 import { ManualClock } from '../helpers/manual-clock.ts'
 
@@ -35,7 +38,17 @@ async function app (t: Test, token?: string) {
     outbox: { send: () => 'queued' },
     target: { stopReading: () => {}, isBusy: () => false, hasPushes: () => false, close: (connection) => { hub.remove(connection) } }
   })
-  const operations = new NodeOperations({ nodeId: 'node-1', drain, times: { delayMs: 1000, timeoutMs: 30_000 }, hub, idOf: ({ serial }) => `x.${serial}` })
+  const asked: object[] = []
+  const explain = async (query: object): Promise<Explanation> => {
+    asked.push(query)
+    return { events: [], nodes: [{ node_id: 'node-1', oldest_at: null, left_off: 0 }] }
+  }
+  const disconnect = async (request: DisconnectRequest): Promise<DisconnectResponse> => {
+    asked.push(request)
+    if (request.userId === 'far') throw new GatewayError('SERVICE_UNAVAILABLE', { detail: 'a node does not answer' })
+    return { disconnected: 2 }
+  }
+  const operations = new NodeOperations({ nodeId: 'node-1', drain, times: { delayMs: 1000, timeoutMs: 30_000 }, hub, idOf: ({ serial }) => `x.${serial}`, explainer: { explain }, presence: { disconnect } })
   const status = { health: async () => main.health.report(), metrics: main.metrics.expose }
   await main.register(admin, {
     host: '127.0.0.1',
@@ -55,7 +68,7 @@ async function app (t: Test, token?: string) {
     const text = await response.text()
     return { status: response.status, body: text.startsWith('{') ? JSON.parse(text) : text, headers: response.headers }
   }
-  return { main, hub, clock, ask, port, drain }
+  return { main, hub, clock, ask, port, drain, asked }
 }
 
 t.test('[GW-OBS-5] the three status routes answer on both ports, the operator routes on the admin port alone', async (t) => {
@@ -64,7 +77,7 @@ t.test('[GW-OBS-5] the three status routes answer on both ports, the operator ro
     t.equal((await main.inject(path)).statusCode, 200, path)
     t.equal((await ask(path)).status, 200, path)
   }
-  for (const path of ['/drain', '/connections']) {
+  for (const path of ['/drain', '/connections', '/explain?user=ann']) {
     t.equal((await main.inject(path)).statusCode, 404, path)
     t.equal((await ask(path)).status, 200, path)
   }
@@ -73,7 +86,7 @@ t.test('[GW-OBS-5] the three status routes answer on both ports, the operator ro
 
 t.test('[GW-OBS-5] where a token is set the operator routes ask for it', async (t) => {
   const { ask } = await app(t, TOKEN)
-  for (const [path, method] of [['/drain', 'GET'], ['/drain', 'POST'], ['/drain', 'DELETE'], ['/connections', 'GET']] as const) {
+  for (const [path, method] of [['/drain', 'GET'], ['/drain', 'POST'], ['/drain', 'DELETE'], ['/connections', 'GET'], ['/connections?user=ann', 'DELETE'], ['/explain?user=ann', 'GET']] as const) {
     const refused = await ask(path, { method })
     t.equal(refused.status, 401, `${method} ${path}`)
     t.equal(refused.headers.get('www-authenticate'), 'Bearer')
@@ -128,4 +141,24 @@ t.test('[GW-OBS-5] connections are listed by user and device, bounded, without w
   t.equal((await ask('/connections?device=device-2&limit=1000')).body.listed, 50)
   t.equal((await ask('/connections?user=nobody')).body.listed, 0)
   for (const query of ['limit=0', 'limit=1001', 'limit=x', 'user=', 'user=a&user=b']) t.equal((await ask(`/connections?${query}`)).status, 400, query)
+})
+
+t.test('[GW-OBS-5] an explanation is asked for by one id, of all nodes unless it says otherwise', async (t) => {
+  const { ask, asked } = await app(t)
+  t.match(await ask('/explain?msg_id=m1'), { status: 200, body: { events: [], nodes: [{ node_id: 'node-1' }] } })
+  t.equal((await ask('/explain?user=Ann%20Lee&scope=local')).status, 200)
+  t.strictSame(asked.map((query) => ({ ...query })), [{ msg_id: 'm1', scope: 'cluster' }, { user: 'Ann Lee', scope: 'local' }])
+  for (const query of ['', 'msg_id=m1&user=ann', 'msg_id=a%20b', 'user=', 'user=a%07', 'msg_id=m1&scope=all', 'msg_id=m1&msg_id=m2']) t.equal((await ask(`/explain?${query}`)).status, 400, query)
+  t.equal(asked.length, 2)
+  await ask('/explain?msg_id=m2&except=node-1')
+  t.strictSame({ ...asked[2] }, { msg_id: 'm2', scope: 'cluster' }, 'which nodes are left out is not for those outside')
+})
+
+t.test('[GW-OBS-5] a user is disconnected on all nodes, and a node that does not answer is told', async (t) => {
+  const { ask, asked } = await app(t)
+  t.match(await ask('/connections?user=ann&device=phone&reason=moved', { method: 'DELETE' }), { status: 200, body: { disconnected: 2 } })
+  t.match(await ask('/connections?user=far', { method: 'DELETE' }), { status: 503, body: { error: 'a node does not answer' } })
+  t.match(asked, [{ userId: 'ann', deviceId: 'phone', reason: 'moved', scope: Scope.CLUSTER }, { userId: 'far', deviceId: '' }])
+  for (const query of ['', 'device=phone', 'user=', 'user=ann&device=a%20b', `user=ann&reason=${'x'.repeat(257)}`]) t.equal((await ask(`/connections?${query}`, { method: 'DELETE' })).status, 400, query)
+  t.equal(asked.length, 2)
 })

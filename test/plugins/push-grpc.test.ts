@@ -12,13 +12,16 @@ import { callerCheck, subjectAltNames } from '../../plugins/lib/grpc-credentials
 import { PeerClients } from '../../plugins/lib/peer-clients.ts'
 import { systemClock } from '../../src/embedded/system-clock.ts'
 import {
-  GatewayServiceDefinition, Outcome, Scope, type PushBatch, type PushMessageRequest, type PushMessageResponse, type PushReport, type PushReportItem
+  ExplainStep, GatewayServiceDefinition, Outcome, Scope, type PushBatch, type PushMessageRequest, type PushMessageResponse, type PushReport, type PushReportItem
 } from '../../src/generated/gateway/v1/gateway.ts'
 import type { Connection } from '../../src/connections/connection.ts'
 import { Hub } from '../../src/connections/hub.ts'
 import { Presence } from '../../src/delivery/presence.ts'
 import { Push } from '../../src/delivery/push.ts'
 import { Tracker } from '../../src/delivery/tracker.ts'
+import { Explainer } from '../../src/explain/explainer.ts'
+import { Recorder } from '../../src/explain/recorder.ts'
+import { GatewayError } from '../../src/errors.ts'
 import type { PeerNodes } from '../../src/delivery/peers.ts'
 import { createAuthority } from '../helpers/certificates.ts'
 import { connect } from '../helpers/connections.ts'
@@ -44,7 +47,7 @@ function message (fields: Partial<PushMessageRequest> = {}): PushMessageRequest 
   }
 }
 
-interface WorldOptions extends Partial<Omit<PushGrpcOptions, 'push' | 'presence'>> {
+interface WorldOptions extends Partial<Omit<PushGrpcOptions, 'push' | 'presence' | 'explainer'>> {
   readonly peers?: PeerNodes
   /** Devices of this user are on that node. */
   readonly elsewhere?: Readonly<Record<string, string>>
@@ -60,7 +63,9 @@ async function world (t: Test, options: WorldOptions = {}) {
   const logger = new FakeLogger()
   const hub = new Hub()
   const written: Array<{ connection: Connection, frame: string }> = []
+  const recorder = new Recorder({ clock: systemClock, entries: 100, bytes: 1e6 })
   const tracker: Tracker = new Tracker({
+    recorder,
     clock: systemClock,
     meter,
     outbox: {
@@ -84,10 +89,11 @@ async function world (t: Test, options: WorldOptions = {}) {
   }
   const disconnected: Connection[] = []
   const shared = { nodeId: 'n1', hub, registry, peers: nodes ?? new PeerClients({}), clock: systemClock, meter, logger }
-  const push = new Push({ ...shared, outbox: { send: (connection, frame) => { written.push({ connection, frame: frame.toString('utf8', frame.indexOf('{')) }); return 'queued' } }, tracker, ackTimeoutMs, maxPending, maxPendingBytes: 1e9 })
+  const push = new Push({ ...shared, outbox: { send: (connection, frame) => { written.push({ connection, frame: frame.toString('utf8', frame.indexOf('{')) }); return 'queued' } }, tracker, recorder, ackTimeoutMs, maxPending, maxPendingBytes: 1e9 })
   const presence = new Presence({ ...shared, disconnect: (connection) => { disconnected.push(connection) } })
+  const explainer = new Explainer({ nodeId: 'n1', clock: systemClock, recorder })
   const app = Fastify()
-  await app.register(pushGrpc, { host: '127.0.0.1', port: 0, reflection: false, maxConnectionAgeMs: 300_000, clock: systemClock, meter, logger, push, presence, ...rest })
+  await app.register(pushGrpc, { host: '127.0.0.1', port: 0, reflection: false, maxConnectionAgeMs: 300_000, clock: systemClock, meter, logger, push, presence, explainer, ...rest })
   t.teardown(async () => { await app.close() })
   if (!notReady) await app.ready()
   return { app, meter, hub, tracker, push, written, disconnected }
@@ -516,6 +522,11 @@ t.test('a node hands pushes, receipts and disconnects to the node that has the d
   const response: PushMessageResponse = await call(client, 'pushMessage', message())
   t.match(response, { success: true, devices: [{ deviceId: 'phone', outcome: Outcome.OUTCOME_ACKED, nodeId: address }] })
   t.match(await call(client, 'pushReadReceipt', { msgId: 'm1', senderId: 'bob', readerId: 'ann', conversationId: 'ann', readAt: 5n, scope: Scope.CLUSTER }), { devices: [{ outcome: Outcome.OUTCOME_WRITTEN }] })
+  const { EXPLAIN_STEP_PUSH_RECEIVED: received, EXPLAIN_STEP_QUEUED: queued, EXPLAIN_STEP_WRITTEN: written, EXPLAIN_STEP_ACKNOWLEDGED: acknowledged, EXPLAIN_STEP_REPORTED: reported, EXPLAIN_STEP_PUSH_ANSWERED: answered } = ExplainStep
+  const { events } = await call(client, 'explain', { msgId: 'm1', userId: '' })
+  t.strictSame(events.map(({ step }) => step).toSorted((a, b) => a - b), [received, received, answered, answered, reported, reported], 'of the push and of the receipt, here alone')
+  t.match(await nodes.peers.explain(address, { msgId: '', userId: 'bob' }, 1_000), { events: [{ step: received }, { step: queued, deviceId: 'phone' }, { step: written }, { step: acknowledged }, { step: answered }, { step: received, detail: 'read by ann' }, { step: reported }, { step: answered }], leftOff: 0 })
+  await t.rejects(nodes.peers.explain(address, { msgId: '', userId: '' }, 1_000), GatewayError)
   t.same(await call(client, 'disconnect', { userId: 'bob', deviceId: '', reason: '', scope: Scope.CLUSTER }), { disconnected: 1 })
   t.strictSame(there.disconnected, [remote])
   await there.app.close()

@@ -182,7 +182,8 @@ t.test('[GW-ACK-1] each push is answered once and in time, each device in it has
       peers: {
         push: (_address, request) => new Promise((resolve, reject) => { calls.push({ request, resolve, reject }) }),
         pushReadReceipt: () => Promise.reject(new Error('not asked')),
-        disconnect: () => Promise.reject(new Error('not asked'))
+        disconnect: () => Promise.reject(new Error('not asked')),
+        explain: () => Promise.reject(new Error('not asked'))
       },
       ackTimeoutMs: 5_000,
       maxPending: 1e6,

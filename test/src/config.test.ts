@@ -161,7 +161,7 @@ t.test('[GW-END-1] the drain fits the grace period of the pod', async (t) => {
 t.test('[GW-OVL-1] the default of MAX_CONNECTIONS is what memory and open files allow, and more is refused', async (t) => {
   t.equal(load().limits.maxConnections, 20_000 - 512)
   const at = (limit: string, files: number | undefined = 1_000_000) => loadConfig({ MEMORY_LIMIT: limit }, { requireServices: false, probe: { ...probe, openFilesLimit: () => files } }).limits.maxConnections
-  t.equal(at('512MB'), Math.floor((0.8 * 512 * 1024 ** 2 - BASE_BYTES - 64 * 1024 ** 2 - 400 * 30_000 - 64 * 1024 ** 2) / CONNECTION_BYTES))
+  t.equal(at('512MB'), Math.floor((0.8 * 512 * 1024 ** 2 - BASE_BYTES - (64 + 16) * 1024 ** 2 - 400 * 30_000 - 64 * 1024 ** 2) / CONNECTION_BYTES))
   t.ok(at('4GB', undefined) > 100_000, 'where the system knows no limit of open files')
   t.same(names({ MAX_CONNECTIONS: '19489' }), ['MAX_CONNECTIONS'])
   t.same(names({ MAX_CONNECTIONS: '19488' }), [])

@@ -263,6 +263,8 @@ t.test('each HTTP route answers as docs/openapi.json says', async (t) => {
   for (const port of [node.port, admin]) for (const path of ['/healthz', '/readyz', '/metrics']) await request(port, 'GET', path)
   await request(node.port, 'GET', '/ws')
   for (const path of ['/connections?user=ann&device=phone&limit=5', '/connections?limit=0', '/drain']) await request(admin, 'GET', path)
+  for (const path of ['/explain?user=ann', '/explain', '/explain?msg_id=m%20']) await request(admin, 'GET', path)
+  for (const path of ['/connections?user=nobody', '/connections']) await request(admin, 'DELETE', path)
   await request(admin, 'GET', '/drain', { origin: 'https://evil.example' })
   await request(admin, 'POST', '/drain')
   await request(admin, 'GET', '/drain')

@@ -118,7 +118,8 @@ function world (options: Partial<PushOptions> & { outboxBytes?: number } = {}) {
       const answer = disconnects.shift() ?? new GatewayError('SERVICE_UNAVAILABLE')
       if (answer instanceof GatewayError) throw answer
       return answer
-    }
+    },
+    explain: () => Promise.reject(new Error('not asked'))
   }
   const push = new Push({ nodeId: 'n1', hub, outbox, tracker, registry, peers, clock, meter, logger, ackTimeoutMs: 5_000, maxPending: 100, maxPendingBytes: 1e6, ...options })
   const closed: Connection[] = []

@@ -221,7 +221,7 @@ t.test('[GW-GRP-1] a record that waited for room keeps its place: what comes aft
     steps.push(`${id} starts`)
     await new Promise<void>((resolve) => { ends.push(resolve) })
     steps.push(`${id} ends`)
-    return 1
+    return { sent: 1, sockets: 1, refused: null }
   }
   world.users.isHolding = true
   await world.take(world.message('group_b', 'b1'), world.message('group_a', 'a1'))

@@ -51,9 +51,11 @@ t.test('[GW-GRP-5] a huge fan-out gives the loop back every few hundred sends', 
   for (const [frames, devices, most] of [[1, 1, 300], [1, 5, 320], [64, 1, 2_200], [64, 3, 2_400]] as const) {
     const recorder = new Recorder()
     const all = members(3_000, 'u', devices)
-    const sent = await new FanOut(recorder).deliver(all, Array.from({ length: frames }, () => FRAME), 'message')
+    const { sent, sockets, refused } = await new FanOut(recorder).deliver(all, Array.from({ length: frames }, () => FRAME), 'message')
     recorder.stop()
     t.equal(sent, 3_000 * frames * devices)
+    t.equal(sockets, 3_000 * devices)
+    t.equal(refused, null)
     t.equal(recorder.sent.length, sent)
     t.ok(Math.max(...recorder.perTurn()) <= most, `${frames} frames to ${devices} devices: ${Math.max(...recorder.perTurn())} in a turn`)
   }
@@ -136,6 +138,6 @@ t.test('members who go or come while a fan-out is under way change nothing for t
 
 t.test('only what an outbox took is counted, and a fan-out to nobody ends at once', async (t) => {
   const fanOut = new FanOut({ outbox: { send: ({ deviceId }) => deviceId === 'd0' ? 'closed' : 'queued' } })
-  t.equal(await fanOut.deliver(members(10, 'u', 3), [FRAME, FRAME], 'message'), 40)
-  t.equal(await fanOut.deliver([], [FRAME], 'message'), 0)
+  t.match(await fanOut.deliver(members(10, 'u', 3), [FRAME, FRAME], 'message'), { sent: 40, sockets: 30, refused: [10, 10] })
+  t.match(await fanOut.deliver([], [FRAME], 'message'), { sent: 0, sockets: 0, refused: null })
 })

@@ -402,6 +402,7 @@ t.test('[GW-END-1] what a node can take is told to the others, where it is news'
   const { world, a, b } = await worldOf('a', 'b', 'c')
   const revision = (): number => world.store.range(nodeKey('a')).entries[0]?.modRevision ?? 0
   t.strictSame(b.registry.room, { connectsPerSecond: 100, draining: 0 })
+  t.strictSame([...b.registry.otherNodes.keys()].sort(), ['a', 'c'])
   a.registry.announce(400)
   await world.clock.run(100)
   t.strictSame(b.registry.room, { connectsPerSecond: 450, draining: 0 })

@@ -1,6 +1,6 @@
 import t from 'tap'
 import type { HealthReport } from '../../../src/health.ts'
-import { mergeConnections, mergeDrain, mergeHealth, mergeMetrics } from '../../../src/workers/merge.ts'
+import { mergeConnections, mergeDrain, mergeExplained, mergeHealth, mergeMetrics } from '../../../src/workers/merge.ts'
 
 const since = '2026-01-01T00:00:00.000Z'
 const up = { state: 'up', since } as const
@@ -51,4 +51,15 @@ t.test('connections are listed up to the limit, metrics under one head', async (
     { name: 'x', help: 'h', type: 'gauge', values: [{ labels: { worker: '0' }, value: 1 }, { labels: { worker: '1' }, value: 1 }] },
     family('y', '0')
   ])
+})
+
+t.test('what the workers remember is one list by time, with the nodes beside them; a silent one is named', async (t) => {
+  const event = (at: number, node: string) => ({ at, node_id: node, step: 'sent', msg_id: 'm', user_id: 'u', device_id: 'd', detail: '' })
+  const memory = (node: string) => ({ node_id: node, oldest_at: 1, left_off: 0 })
+  const merged = mergeExplained([
+    { worker: 'gw-0', value: { events: [event(3, 'gw-0')], nodes: [memory('gw-0')] } }, { worker: 'gw-1', value: undefined }
+  ], { events: [event(2, 'a')], nodes: [memory('a')] })
+  t.strictSame(merged.events.map(({ node_id: node }) => node), ['a', 'gw-0'])
+  t.strictSame(merged.nodes, [memory('a'), memory('gw-0'), { node_id: 'gw-1', oldest_at: null, left_off: 0, error: 'does not answer' }])
+  t.strictSame(mergeExplained([], undefined), { events: [], nodes: [] })
 })

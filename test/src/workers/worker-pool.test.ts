@@ -132,6 +132,12 @@ t.test('all are asked at once; one that is silent or gone has no answer', async 
   latest(1).answers = { ask: 'again' }
   latest(2).ends(1)
   t.strictSame((await pool.ask('ask')).at(2), { worker: 'gw-2', value: undefined })
+  latest(0).ends(1)
+  t.equal(await pool.askOne('ask'), 'again', 'the first that serves')
+  latest(1).answers = {}
+  const one = pool.askOne('ask')
+  await clock.run(ANSWER_TIMEOUT_MS)
+  t.equal(await one, undefined)
 })
 
 t.test('[GW-OBS-5] one that is replaced during a drain drains as well', async (t) => {

@@ -1,0 +1,66 @@
+/** `im-gateway drain`: empties nodes, watches it, or calls it off. */
+import { setTimeout } from 'node:timers/promises'
+import type { Environment } from '../../src/config/parse.ts'
+import type { DrainProgress } from '../../src/connections/drain.ts'
+import { ADMIN_OPTION, ADMIN_USAGE, adminPorts, type AdminPort } from '../admin-port.ts'
+import { json, runCommand, table, time } from '../command-line.ts'
+import type { Io } from '../dispatch.ts'
+import { EXIT_NO, EXIT_OK } from '../exit-codes.ts'
+
+const USAGE = `Usage: im-gateway drain [OPTION...]
+
+Empties the nodes that are asked: readiness fails, upgrades are refused, clients are told and closed one after the other
+within DRAIN_TIMEOUT. The processes stay.
+
+  --status      only tells how far it is
+  --cancel      calls it off: clients are taken again
+  --wait        comes back once the nodes are empty
+${ADMIN_USAGE}`
+
+const POLL_MS = 1_000
+
+interface State extends DrainProgress { readonly admin: string, readonly cancelled?: boolean }
+
+/** Resolves to the exit code: 1 where a drain cannot be called off any more. `pollMs`: between two looks of `--wait`. */
+export async function drainCommand (args: readonly string[], io: Io, env: Environment = process.env, pollMs = POLL_MS): Promise<number> {
+  return await runCommand({
+    usage: USAGE,
+    options: { ...ADMIN_OPTION, status: { type: 'boolean', default: false }, cancel: { type: 'boolean', default: false }, wait: { type: 'boolean', default: false } },
+    words: [0, 0],
+    run: async ({ admin, json: asJson, status, cancel, wait }) => {
+      if ([status, cancel, wait].filter(Boolean).length > 1) throw new RangeError('--status, --cancel and --wait exclude each other')
+      const ports = adminPorts(admin, env)
+      const states = await Promise.all(ports.map(async (port) => {
+        if (cancel) return await callOff(port)
+        const state = await look(port, status ? 'GET' : 'POST')
+        return wait ? await empty(port, state, pollMs) : state
+      }))
+      io.out(asJson === true ? json(states) : table([HEAD, ...states.map(lineOf)]))
+      return states.some(({ cancelled }) => cancelled === false) ? EXIT_NO : EXIT_OK
+    }
+  }, args, io)
+}
+
+async function look (port: AdminPort, method: 'GET' | 'POST'): Promise<State> {
+  return { admin: port.url, ...(await port.ask<DrainProgress>(method, '/drain')).body }
+}
+
+async function callOff (port: AdminPort): Promise<State> {
+  const { status, body } = await port.ask<DrainProgress>('DELETE', '/drain', {}, [409])
+  return { admin: port.url, ...body, cancelled: status !== 409 }
+}
+
+/** Until it has nobody left to close, or somebody called it off. */
+async function empty (port: AdminPort, state: State, pollMs: number): Promise<State> {
+  while (state.phase !== 'held' && state.phase !== 'off') {
+    await setTimeout(pollMs)
+    state = await look(port, 'GET')
+  }
+  return state
+}
+
+const HEAD = ['ADMIN', 'PHASE', 'CLOSED', 'REMAINING', 'DEADLINE']
+
+function lineOf ({ admin, phase, closed, remaining, deadlineAt, cancelled }: State): string[] {
+  return [admin, cancelled === false ? `${phase}, the process is ending` : phase, String(closed), String(remaining), deadlineAt === undefined ? '' : time(deadlineAt)]
+}

@@ -1,0 +1,84 @@
+/** How the commands find and ask admin ports; what a node answers is in test/flows/explain.test.ts. */
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import t, { type Test } from 'tap'
+import { adminPorts, AdminPort } from '../../bin/admin-port.ts'
+import { connectionsCommand } from '../../bin/commands/connections.ts'
+import { explainCommand } from '../../bin/commands/explain.ts'
+import { EXIT_CONFIG, EXIT_NO, EXIT_OK, EXIT_REFUSED, EXIT_UNAVAILABLE, EXIT_USAGE } from '../../bin/exit-codes.ts'
+import { freePort } from '../helpers/free-port.ts'
+
+async function server (t: Test, status: number, body: string) {
+  const asked: string[] = []
+  const http = createServer((request, response) => {
+    asked.push(`${request.method} ${request.url} ${request.headers.authorization}`)
+    response.writeHead(status).end(body)
+  })
+  await new Promise<void>((resolve) => { http.listen(0, '127.0.0.1', resolve) })
+  t.teardown(() => { http.close() })
+  return { url: `http://127.0.0.1:${(http.address() as AddressInfo).port}`, asked }
+}
+
+async function run (command: typeof explainCommand, args: readonly string[], env: Readonly<Record<string, string>> = {}) {
+  let [out, err] = ['', '']
+  const code = await command(args, { out: (text) => { out += text }, err: (text) => { err += text } }, env)
+  return { code, out, err }
+}
+
+t.test('the ports are those that are named, else that of the environment', async (t) => {
+  const urls = (named: string[] | undefined, env: Record<string, string>): string[] => adminPorts(named, env).map(({ url }) => url)
+  t.strictSame(urls(['http://10.0.0.1:9090', 'https://gw/'], {}), ['http://10.0.0.1:9090', 'https://gw/'])
+  t.strictSame(urls(undefined, { ADMIN_PORT: '9090' }), ['http://127.0.0.1:9090'])
+  t.strictSame(urls(undefined, { ADMIN_PORT: '9090', ADMIN_HOST: '0.0.0.0' }), ['http://127.0.0.1:9090'])
+  t.strictSame(urls(undefined, { ADMIN_PORT: '9090', ADMIN_HOST: '::1', WS_PORT: 'nonsense' }), ['http://[::1]:9090'], 'other faults are not its own')
+  t.throws(() => urls(undefined, {}), { exitCode: EXIT_CONFIG, message: /which node/ })
+  t.throws(() => urls(undefined, { ADMIN_PORT: 'x' }), { exitCode: EXIT_CONFIG, message: /ADMIN_PORT/ })
+  t.throws(() => urls(undefined, { ADMIN_PORT: '1', ADMIN_TOKEN_FILE: '/no/such/file' }), { exitCode: EXIT_CONFIG, message: /ADMIN_TOKEN_FILE/ })
+  for (const bad of ['10.0.0.1:9090', 'ftp://x', 'x']) t.throws(() => urls([bad], {}), RangeError, bad)
+})
+
+t.test('the token goes with each question, and ids are escaped', async (t) => {
+  const { url, asked } = await server(t, 200, '{"a":1}')
+  t.strictSame(await new AdminPort(url, 'secret').ask('GET', '/explain', { user: 'a b&c=d', msg_id: undefined }), { status: 200, body: { a: 1 } })
+  await new AdminPort(url, undefined).ask('POST', '/drain')
+  t.strictSame(asked, ['GET /explain?user=a+b%26c%3Dd Bearer secret', 'POST /drain undefined'])
+})
+
+t.test('each kind of failure has its exit code', async (t) => {
+  for (const [status, body, code, words] of [
+    [401, '{"error":"the admin token is required"}', EXIT_REFUSED, /the admin token is required/], [403, '{"error":"no"}', EXIT_REFUSED, /no/], [404, 'nothing here', EXIT_UNAVAILABLE, /answers 404: nothing here/],
+    [503, '{"error":"a node does not answer"}', EXIT_UNAVAILABLE, /a node does not answer/], [400, '{"message":"querystring/limit must be >= 1"}', EXIT_USAGE, /limit must be/], [200, '<html>', EXIT_UNAVAILABLE, /no JSON/], [302, '', EXIT_UNAVAILABLE, /302|redirect/]
+  ] as const) {
+    const { url } = await server(t, status, body)
+    t.match(await run(connectionsCommand, ['--admin', url]), { code, out: '', err: words }, String(status))
+  }
+  t.match(await run(connectionsCommand, ['--admin', `http://127.0.0.1:${await freePort()}`]), { code: EXIT_UNAVAILABLE, err: /does not answer: .*ECONNREFUSED/ })
+})
+
+t.test('lists of several nodes are one list, and nothing in an id moves the cursor', async (t) => {
+  const list = (user: string): string => JSON.stringify({ total: 2, listed: 1, connections: [{ node_id: 'n', connection_id: 'c', user_id: user, device_id: 'd', state: 'open', opened_at: 0, queued_bytes: 7, paused: true }] })
+  const [one, two] = [await server(t, 200, list('ann')), await server(t, 200, list('b\u001b[2Job'))]
+  const { code, out } = await run(connectionsCommand, ['--admin', one.url, '--admin', two.url, '--user', 'u', '--device', 'd', '--limit', '5'])
+  t.equal(code, EXIT_OK)
+  t.match(out, /^NODE .*\nn +c +ann +d +open, not read +1970-01-01T00:00:00\.000Z +7\nn +c +b\ufffd\[2Job .*\n2 listed of 4 that are connected\n$/)
+  t.strictSame(one.asked, ['GET /connections?user=u&device=d&limit=5 undefined'])
+  const none = await server(t, 200, '{"total":3,"listed":0,"connections":[]}')
+  t.match(await run(connectionsCommand, ['--admin', none.url]), { code: EXIT_NO, out: '0 listed of 3 that are connected\n' })
+})
+
+t.test('a way that several ports tell is told once, and what is no message is looked for as a user', async (t) => {
+  const event = { at: 1, node_id: 'n1', step: 'sent', msg_id: 'm1', user_id: 'ann', device_id: 'd', detail: 'for bob' }
+  const seen = await server(t, 200, JSON.stringify({ events: [event], nodes: [{ node_id: 'n1', oldest_at: 1, left_off: 3 }, { node_id: 'n2', oldest_at: null, left_off: 0, error: 'gone' }] }))
+  const also = await server(t, 200, JSON.stringify({ events: [event], nodes: [{ node_id: 'n1', oldest_at: 1, left_off: 3 }, { node_id: 'n2', oldest_at: null, left_off: 0 }] }))
+  const { out, code } = await run(explainCommand, ['--admin', seen.url, '--admin', also.url, 'm1'])
+  t.equal(code, EXIT_OK)
+  t.equal(out.match(/for bob/g)?.length, 1)
+  t.match(out, /n1 remembers back to 1970-01-01T00:00:00\.001Z, and 3 older entries that are left out here\.\nn2 remembers nothing\.\n$/)
+  const empty = await server(t, 200, JSON.stringify({ events: [], nodes: [{ node_id: 'n1', oldest_at: null, left_off: 0 }] }))
+  await run(explainCommand, ['--admin', empty.url, 'ann'])
+  await run(explainCommand, ['--admin', empty.url, 'Ann Lee'])
+  await run(explainCommand, ['--admin', empty.url, '--message', 'ann'])
+  t.strictSame(empty.asked.map((line) => line.split(' ')[1]), ['/explain?msg_id=ann', '/explain?user=ann', '/explain?user=Ann+Lee', '/explain?msg_id=ann'])
+  t.match(await run(explainCommand, ['--message', '--user', 'ann']), { code: EXIT_USAGE })
+  t.match(await run(explainCommand, []), { code: EXIT_USAGE, err: /^Usage: im-gateway explain/ })
+})
