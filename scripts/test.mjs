@@ -1,23 +1,24 @@
 /**
  * The test runner.
  *
- *   node scripts/test.mjs [unit|frames|security|properties|leaks|integration|deploy]... [--no-coverage] [FILE]...
+ *   node scripts/test.mjs [unit|frames|security|properties|leaks|integration|deploy]... [--no-coverage] [--record] [FILE]...
  *
  * Without a suite it runs all of them but `deploy`, which needs tools that take long to build. It installs packages, generates types and, for integration tests, starts the
- * services whose addresses the environment does not give; it stops what it started. Its last line has the totals.
+ * services whose addresses the environment does not give; it stops what it started. Its last line has the totals. `--record` keeps what `deploy` ran in docs/deploy-report.md.
  */
 import { existsSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import { checkCoverage, clearCoverage, V8_OUTPUT } from './lib/coverage.mjs'
 import { prepare } from './lib/prepare.mjs'
-import { fail, files, root } from './lib/project.mjs'
+import { fail, files, root, run } from './lib/project.mjs'
 import { withServices } from './lib/services.mjs'
 import { runTap } from './lib/tap.mjs'
 
 const USUAL = ['unit', 'frames', 'security', 'properties', 'leaks', 'integration']
 const SUITES = [...USUAL, 'deploy']
+const DEPLOY_TOOLS = ['helm', 'kubernetes', 'prometheus', 'envoy', 'collector', 'compose']
 const args = process.argv.slice(2)
-const unknown = args.filter((arg) => arg.startsWith('-') && arg !== '--no-coverage')
+const unknown = args.filter((arg) => arg.startsWith('-') && !['--no-coverage', '--record'].includes(arg))
 if (unknown.length > 0) fail(`unknown option: ${unknown.join(' ')}`, 64)
 const suites = SUITES.filter((suite) => args.includes(suite))
 const named = args.filter((arg) => !arg.startsWith('-') && !SUITES.includes(arg)).map((path) => relative(root, path))
@@ -34,6 +35,7 @@ for (const suite of suites.length > 0 ? suites : named.length > 0 ? SUITES : USU
   const result = await runSuite(suite, paths)
   totals.passed += result.passed
   totals.failed += result.failed
+  if (suite === 'deploy' && args.includes('--record')) await record(result)
   process.stdout.write(`# ${suite}: ${result.passed} passed, ${result.failed} failed, ${paths.length} files, ${Math.round((performance.now() - started) / 1000)} s\n`)
 }
 if (totals.passed + totals.failed === 0) fail('no test was run')
@@ -48,6 +50,8 @@ function suiteOf (path) {
 }
 
 async function runSuite (suite, paths) {
+  // Kubernetes and Envoy: half an hour on a machine that has none of them yet.
+  if (suite === 'deploy' && await run('bash', ['scripts/tools.sh', ...DEPLOY_TOOLS], { timeoutMs: 3_600_000, onLine: () => {} }) !== 0) fail('the tools could not be made')
   if (suite === 'integration' || suite === 'deploy') {
     return await withServices((env) => runTap(paths, { jobs: 1, fileTimeoutS: 300, timeoutMs: 1_200_000, env }))
   }
@@ -68,4 +72,12 @@ async function runSuite (suite, paths) {
   for (const fault of faults) process.stdout.write(`NOT OK coverage: ${fault}\n`)
   result[faults.length === 0 ? 'passed' : 'failed'] += 1
   return result
+}
+
+async function record (result) {
+  const { register } = await import('tsx/esm/api')
+  const unregister = register()
+  const { recordDeployment } = await import('./lib/deploy-report.ts')
+  await unregister()
+  recordDeployment(result)
 }

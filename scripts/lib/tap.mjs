@@ -7,15 +7,19 @@ import { root, run } from './project.mjs'
 const TAP = join(root, 'node_modules/tap/dist/esm/run.mjs')
 const BUNDLES = join(root, '.cache/tests')
 const FILE_END = /^(ok|not ok) \d+ - (.+?)(?: # time=([\d.]+)(m?s))?(?: \{)?$/
+// Of a whole test, at any depth; an assertion has no time.
+const TEST_END = /^ {4,}(ok|not ok) \d+ - (.+?) # time=([\d.]+)(m?s)(?: \{)?$/
 const TOTALS = /^# \{ total: (\d+)(?:, pass: (\d+))?(?:, fail: (\d+))?(?:, skip: (\d+))?(?:, todo: (\d+))? \}$/
 
 /**
- * `jobs`: files at a time. `fileTimeoutS`: for one file. `bundled`: where coverage does not ask for the files themselves. Resolves to the assertions that passed and failed; a runner
- * that ended badly without saying why counts as one failure.
+/**
+ * `jobs`: files at a time. `fileTimeoutS`: for one file. `bundled`: where coverage does not ask for the files themselves. Resolves to the assertions that passed
+ * and failed, and to the files with the names of their tests; a runner that ended badly without saying why counts as one failure.
  */
 export async function runTap (paths, { jobs, fileTimeoutS, timeoutMs, bundled = false, env = {} }) {
-  const totals = { passed: 0, failed: 0 }
+  const totals = { passed: 0, failed: 0, files: [] }
   let block = []
+  let tests = []
   const onLine = (line) => {
     const end = FILE_END.exec(line)
     const sums = TOTALS.exec(line)
@@ -26,10 +30,15 @@ export async function runTap (paths, { jobs, fileTimeoutS, timeoutMs, bundled = 
     } else if (end) {
       const ok = end[1] === 'ok'
       if (!ok) process.stdout.write(`${block.join('\n')}\n`)
-      const time = end[3] === undefined ? '' : ` ${Math.round(Number(end[3]) * (end[4] === 's' ? 1000 : 1))} ms`
-      process.stdout.write(`${ok ? 'ok' : 'NOT OK'} ${sourceOf(end[2])}${time}\n`)
+      const path = sourceOf(end[2])
+      const time = end[3] === undefined ? '' : ` ${millisecondsOf(end[3], end[4])} ms`
+      process.stdout.write(`${ok ? 'ok' : 'NOT OK'} ${path}${time}\n`)
+      totals.files.push({ path, ok, tests })
       block = []
+      tests = []
     } else {
+      const test = TEST_END.exec(line)
+      if (test) tests.push({ name: test[2], ok: test[1] === 'ok', ms: millisecondsOf(test[3], test[4]) })
       block.push(line)
     }
   }
@@ -54,4 +63,8 @@ async function bundles (paths) {
 
 function sourceOf (path) {
   return path.replace(/^\.cache\/tests\//, '').replace(/\.mjs$/, '.ts')
+}
+
+function millisecondsOf (number, unit) {
+  return Math.round(Number(number) * (unit === 's' ? 1000 : 1))
 }

@@ -1,36 +1,25 @@
 /** The dashboard and the rules before a real Prometheus, which scrapes nodes that go through the demo's story. */
 import { randomBytes } from 'node:crypto'
-import { pino } from 'pino'
-import t, { type Test } from 'tap'
+import t from 'tap'
 import { DemoClient } from '../../demo/client.ts'
 import type { Gateway } from '../../demo/gateway.ts'
 import { startGatewayProcess } from '../../demo/gateway-process.ts'
-import { openReal } from '../../demo/outside-real.ts'
 import { playStory, STORY_ENV } from '../../demo/story.ts'
-import { World } from '../../demo/world.ts'
+import type { World } from '../../demo/world.ts'
 import { ROWS } from '../../scripts/lib/dashboard.ts'
-import { systemClock } from '../../src/embedded/system-clock.ts'
 import { Scope } from '../../src/generated/gateway/v1/gateway.ts'
 import { ALERTS, RECORDINGS, RULES_FILE, selectors } from '../helpers/alert-rules.ts'
 import { eventually } from '../helpers/bus-conformance.ts'
+import { startWorld } from '../helpers/deploy-world.ts'
 import { startPrometheus, type Line, type Prometheus } from '../helpers/prometheus.ts'
 
 t.setTimeout(230_000)
 
 const JOB = 'im-gateway'
-const TOKEN_TTL_MS = 600_000
 const PATIENCE_MS = 30_000
 /** Enough for a breaker to open. */
 const SENDS = 20
 const PUSH = { messageType: 'text', content: 'x', timestamp: 0n, sequenceNumber: 1n, conversationId: '', deviceId: '', metadata: {}, excludeDeviceId: '', scope: Scope.CLUSTER }
-
-async function startWorld (t: Test, run: string): Promise<World> {
-  const logger = pino({ level: 'silent' })
-  const outside = await openReal({ ...process.env, KAFKA_GROUP_ID: `deploy-${run}` }, systemClock, logger)
-  const world = await World.start({ outside, clock: systemClock, logger, accessTokenTtlMs: TOKEN_TTL_MS, refreshTokenTtlMs: TOKEN_TTL_MS, httpPort: 0, processes: true, gatewayEnv: STORY_ENV })
-  t.teardown(() => world.close())
-  return world
-}
 
 /** On a node with room for one and no IM Service: sends that fail, clients that are refused. */
 async function trouble (world: World, { url }: Gateway, run: string, prometheus: Prometheus): Promise<void> {
@@ -73,7 +62,7 @@ function filled (expression: string): string {
 
 t.test('each query of the dashboard returns data, each rule is evaluated, and faults are seen', async (t) => {
   const run = randomBytes(4).toString('hex')
-  const world = await startWorld(t, run)
+  const world = await startWorld(t, run, STORY_ENV)
   const nodes: Gateway[] = []
   for (const name of ['a', 'b', 'c']) nodes.push(await world.startGateway(`${name}-${run}`))
   const ill = await startGatewayProcess({ nodeId: `ill-${run}`, ports: { ws: 0, grpc: 0 }, env: { ...world.gatewayEnv, IM_SERVICE_ADDR: '127.0.0.1:1', MAX_CONNECTIONS: '1' }, directory: world.directory })

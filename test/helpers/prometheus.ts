@@ -1,12 +1,10 @@
 /** A real Prometheus that scrapes and evaluates each second; it ends with the test. */
-import { execFileSync, spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Test } from 'tap'
 import { stringify } from 'yaml'
-import { eventually } from './bus-conformance.ts'
 import { freePort } from './free-port.ts'
+import { startProgram, tools } from './program.ts'
 
 export interface PrometheusOptions {
   readonly job: string
@@ -19,14 +17,10 @@ export interface PrometheusOptions {
 export interface Line { readonly metric: Readonly<Record<string, string>>, readonly values: ReadonlyArray<readonly [atS: number, value: string]> }
 export interface RuleState { readonly name: string, readonly health: string, readonly lastError?: string }
 
-const TOOLS = join(import.meta.dirname, '../../scripts/tools.sh')
-const INSTALL_TIMEOUT_MS = 300_000
-const START_TIMEOUT_MS = 30_000
 const STEP_S = 1
 
 /** Resolves once it serves. */
 export async function startPrometheus (t: Test, { job, targets, rules }: PrometheusOptions): Promise<Prometheus> {
-  const bin = execFileSync('bash', [TOOLS, 'prometheus'], { encoding: 'utf8', timeout: INSTALL_TIMEOUT_MS }).trim()
   const folder = t.testdir({})
   const file = join(folder, 'prometheus.yaml')
   writeFileSync(file, stringify({
@@ -35,19 +29,8 @@ export async function startPrometheus (t: Test, { job, targets, rules }: Prometh
     scrape_configs: [{ job_name: job, static_configs: [{ targets }] }]
   }))
   const port = await freePort()
-  const child = spawn(join(bin, 'prometheus'), [`--config.file=${file}`, `--storage.tsdb.path=${join(folder, 'data')}`, `--web.listen-address=127.0.0.1:${port}`], { stdio: ['ignore', 'ignore', 'pipe'] })
-  const ended = once(child, 'exit')
-  let words = ''
-  child.stderr.setEncoding('utf8').on('data', (text: string) => { words = (words + text).slice(-10_000) })
-  t.teardown(async () => {
-    child.kill('SIGTERM')
-    await ended
-  })
   const prometheus = new Prometheus(`http://127.0.0.1:${port}`)
-  await eventually(async () => {
-    if (child.exitCode !== null) throw new Error(words)
-    return await prometheus.isReady()
-  }, START_TIMEOUT_MS)
+  await startProgram(t, join(tools('prometheus'), 'prometheus'), [`--config.file=${file}`, `--storage.tsdb.path=${join(folder, 'data')}`, `--web.listen-address=127.0.0.1:${port}`], () => prometheus.isReady())
   return prometheus
 }
 

@@ -23,6 +23,15 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- if has "WS_TLS_CERT" .Values.secrets.keys -}}HTTPS{{- else -}}HTTP{{- end -}}
 {{- end -}}
 
+{{/* With an autoscaler as many as there are: a number that was given before and is missing now is 1 to Kubernetes. */}}
+{{- define "im-gateway.replicas" -}}
+{{- if not .Values.autoscaling.enabled -}}
+{{- .Values.replicaCount -}}
+{{- else -}}
+{{- with lookup "apps/v1" "Deployment" .Release.Namespace (include "im-gateway.name" .) -}}{{- .spec.replicas -}}{{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{/* 20 s are left for what comes after the drain: the last acknowledgements, and the connections to the systems around. */}}
 {{- define "im-gateway.gracePeriodSeconds" -}}
 {{- $stop := add (int64 .Values.shutdown.preStopSeconds) (int64 .Values.shutdown.drainTimeoutSeconds) -}}
