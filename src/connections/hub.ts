@@ -8,7 +8,10 @@ import type { Connection } from './connection.ts'
 /** One user with at least one connection on this node. */
 export class UserEntry {
   readonly userId: string
-  /** The user's connections; a handful at most. A replaced connection stays until it has closed. */
+  /**
+   * The user's connections; a handful at most. A replaced connection stays until it has closed. Where one leaves, another
+   * list takes the place of this one: whoever walks it may close some.
+   */
   connections: Connection[] = []
   /** Message bucket of the user over all devices (token-bucket). */
   messageTokens = 0
@@ -103,7 +106,7 @@ export class Hub {
       this.#due[at] = this.#due[this.#all.length] as number
     }
     const { user } = connection
-    user.connections.splice(user.connections.indexOf(connection), 1)
+    user.connections = user.connections.filter((each) => each !== connection)
     if (user.connections.length > 0) return
     this.#users.delete(user.userId)
     this.#listener?.onUserOffline(user)

@@ -99,13 +99,13 @@ export class Sessions implements RegistryListener {
   }
 
   onVerdict (id: string, userId: string, deviceId: string, verdict: RegistryVerdict): void {
-    for (const connection of this.#options.hub.user(userId)?.connections.slice() ?? []) {
+    for (const connection of this.#options.hub.user(userId)?.connections ?? []) {
       if (connection.deviceId === deviceId && this.idOf(connection) === id) this.close(connection, VERDICT_CLOSE[verdict])
     }
   }
 
   onRevoked (userId: string, deviceId: string | undefined, beforeUnixMs: number): void {
-    for (const connection of this.#options.hub.user(userId)?.connections.slice() ?? []) {
+    for (const connection of this.#options.hub.user(userId)?.connections ?? []) {
       if (deviceId !== undefined && connection.deviceId !== deviceId) continue
       if (connection.tokenIssuedAtMs === undefined || connection.tokenIssuedAtMs < beforeUnixMs) this.close(connection, 'revoked')
     }
@@ -153,7 +153,7 @@ export class Sessions implements RegistryListener {
       maxMessageBytes: this.#options.maxMessageBytes,
       tokenExpiresAtMs: connection.tokenExpiresAtMs
     }, clock.unixMs()))
-    for (const older of connection.user.connections.slice()) {
+    for (const older of connection.user.connections) {
       if (older.deviceId === connection.deviceId && older.serial < connection.serial) this.close(older, 'replaced')
     }
     inbound.resume(connection)

@@ -96,7 +96,7 @@ export class ReceiptParcel implements Parcel {
   /** Nobody would notice the loss in a socket that is being replaced: all sockets of the device get it. */
   deliver (connection: Connection, _waitMs: number, waiter: ParcelWaiter): void {
     let outcome: DeviceOutcome = 'GONE'
-    for (const each of connection.user.connections.slice()) {
+    for (const each of connection.user.connections) {
       if (each.deviceId !== connection.deviceId) continue
       const result = this.#outbox.send(each, this.frame, 'read_receipt')
       if (result === 'queued') outcome = 'WRITTEN'

@@ -50,7 +50,7 @@ export class Presence {
     refuseFault(disconnectFault(request))
     const { hub, logger, disconnect } = this.#options
     let disconnected = 0
-    for (const connection of hub.user(request.userId)?.connections.slice() ?? []) {
+    for (const connection of hub.user(request.userId)?.connections ?? []) {
       if (request.deviceId !== '' && connection.deviceId !== request.deviceId) continue
       disconnect(connection)
       disconnected++

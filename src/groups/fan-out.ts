@@ -55,10 +55,10 @@ export class FanOut {
   /** Resolves once all members had their turn. Whoever leaves meanwhile may get them. */
   deliver (members: readonly UserEntry[], frames: readonly Buffer[], type: ServerFrameType): Promise<FanOutResult> {
     return new Promise((resolve) => {
-      const job: Job = { members, frames, type, done: resolve, at: 0, sent: 0, sockets: 0, refused: null }
-      // In the common case all is done at once, and the list need not be copied.
+      // A copy: a frame may close whoever it is for as slow, who then leaves the list while it is walked.
+      const job: Job = { members: members.slice(), frames, type, done: resolve, at: 0, sent: 0, sockets: 0, refused: null }
       if (this.#left > 0 && this.#round.length + this.#next.length === 0 && this.#serve(job)) resolve(job)
-      else this.#next.push({ ...job, members: members.slice() })
+      else this.#next.push(job)
       // What was spent is spent for all that happens in this turn of the loop.
       this.#schedule()
     })

@@ -1,6 +1,7 @@
 /** What clients do to each other and to themselves. */
 import { setTimeout as pause } from 'node:timers/promises'
 import { performance } from 'node:perf_hooks'
+import { residentBytes } from '../../bench/lib/machine.ts'
 import { DemoClient } from '../../demo/client.ts'
 import type { PushMessageRequest } from '../../src/generated/gateway/v1/gateway.ts'
 import { USERS } from '../../src/registry/records.ts'
@@ -10,6 +11,7 @@ import type { FaultWorld } from './harness/fault-world.ts'
 import { GroupTraffic } from './harness/group-traffic.ts'
 import { quantileMs } from './harness/knock.ts'
 import { ManualClient } from './harness/manual-client.ts'
+import { MIB } from './harness/process-figures.ts'
 import { RegistryTruth, type Live } from './harness/registry-truth.ts'
 import { isLong, PATIENCE_MS, row, TTL_MS } from './harness/row.ts'
 
@@ -268,7 +270,7 @@ const HALF_OPEN = 20
 const [BEAT_MS, SILENT_MS] = isLong ? [30_000, 90_000] : [2_000, 8_000]
 /** The heartbeat's clock ticks each second; in CI the machine is shared. */
 const SWEEP_MS = isLong ? 1_100 : 2_000
-const OUTBOX_BYTES = 1024 * 1024
+const OUTBOX_BYTES = MIB
 
 row('C1', '[GW-CON-8] half-open clients: pushes to them end in time, they are closed at the heartbeat timeout and their keys go with them', { nodes: ['node-a'], settings: { HEARTBEAT_INTERVAL: `${BEAT_MS}ms`, HEARTBEAT_TIMEOUT: `${SILENT_MS}ms`, OUTBOX_BYTES: String(OUTBOX_BYTES) } }, async (t, world) => {
   const [node] = world.nodes
@@ -305,4 +307,66 @@ row('C1', '[GW-CON-8] half-open clients: pushes to them end in time, they are cl
   const closes = neighbours.filter(({ sessions, state }) => sessions !== 1 || state !== 'open').length
   t.equal(closes, 0, 'nobody else was closed')
   return { halfOpen: HALF_OPEN, pushMs, closedMs, unregisteredMs, bufferedBytes, closes }
+})
+
+const SLOW = 20
+const READERS = 5
+const [CONTENT_BYTES, CONTENTS_A_SECOND] = [8_192, 100]
+const SLOW_BYTES = 10 * MIB
+/** As long as the slow ones are looked at, and until garbage has had its most. */
+const MEASURED_MS = 15_000
+/** Of the p99 of those who read: a tenth, and what a shared machine adds. */
+const SLOWER = 1.1
+const NOISE_MS = isLong ? 5 : 50
+
+row('C2', '[GW-OUT-1] clients that do not read are closed as slow; they cost no more memory than their outboxes hold, and others nothing', { nodes: ['node-a'], settings: { OUTBOX_BYTES: String(OUTBOX_BYTES) } }, async (t, world) => {
+  const [node] = world.nodes
+  if (node?.pid === undefined) throw new Error('the row needs a node that is a process')
+  const { pid } = node
+  const namesOf = (name: string, count: number): string[] => Array.from({ length: count }, (_, i) => `${name}${i}-${world.run}`)
+  const [slow, reading] = [namesOf('slow', SLOW), namesOf('reads', READERS)]
+  // They are in the same groups: whoever is closed in the middle of a message takes nothing from the others.
+  const traffic = new GroupTraffic(world, 4, [...slow, ...reading], 'x'.repeat(CONTENT_BYTES))
+  const sleepers = await Promise.all(slow.map((user) => ManualClient.connect(t, world, user, node.url, PATIENCE_MS)))
+  const neighbours = await world.connect(t, reading, PATIENCE_MS)
+  let pushes = 0
+  const outcomes = new Set<string>()
+  /** Pushes to the neighbours until that is true: their p99, and the most memory that the node had meanwhile. */
+  const measure = async (isOver: () => Promise<boolean> | boolean): Promise<{ readonly p99Ms: number, readonly bytes: number }> => {
+    const answers: Array<{ readonly tookMs: number }> = []
+    let bytes = 0
+    do {
+      for (const untilMs = performance.now() + 250; performance.now() < untilMs;) {
+        const answer = await world.push(node, reading[pushes % READERS] as string, `p${pushes++}`)
+        outcomes.add(answer.outcome)
+        answers.push(answer)
+      }
+      bytes = Math.max(bytes, residentBytes(pid))
+    } while (!await isOver())
+    return { p99Ms: quantileMs(answers, 0.99), bytes }
+  }
+  traffic.start(CONTENTS_A_SECOND)
+  const firstMs = performance.now()
+  const before = await measure(() => performance.now() > firstMs + MEASURED_MS)
+  const recordsBefore = traffic.records
+  for (const client of sleepers) {
+    client.pause()
+    client.vanished()
+  }
+  const pausedMs = performance.now()
+  const closed = (): Promise<number> => world.count('connections_closed_total', 'reason="slow_consumer"')
+  let closedMs = 0
+  const during = await measure(async () => {
+    if (closedMs === 0 && await closed() === SLOW) closedMs = Math.round(performance.now() - pausedMs)
+    if (performance.now() > pausedMs + PATIENCE_MS) throw new Error(`${await closed()} of ${SLOW} slow readers were closed`)
+    return closedMs > 0 && (traffic.records - recordsBefore) * CONTENT_BYTES >= SLOW_BYTES
+  })
+  await traffic.stop()
+  t.strictSame(outcomes, new Set(['ACKED']), 'each push to a neighbour is acknowledged')
+  const grownBytes = during.bytes - before.bytes
+  t.ok(grownBytes <= SLOW * OUTBOX_BYTES, `${grownBytes} bytes more`)
+  t.ok(during.p99Ms <= before.p99Ms * SLOWER + NOISE_MS, `the p99 was ${before.p99Ms} ms, and ${during.p99Ms} ms`)
+  const closes = neighbours.filter(({ sessions, state }) => sessions !== 1 || state !== 'open').length
+  t.equal(closes, 0, 'nobody else was closed')
+  return { slow: SLOW, closedMs, grownMiB: Math.round(grownBytes / MIB), pushes, p99BeforeMs: before.p99Ms, p99Ms: during.p99Ms, closes }
 })

@@ -1,22 +1,19 @@
 /** Peers that break the protocol, or flood: they are answered and closed, and the node keeps nothing of them. */
 import { setTimeout as pause } from 'node:timers/promises'
 import { connect, type Socket } from 'node:net'
-import { readdirSync } from 'node:fs'
 import type { Test } from 'tap'
 import { residentBytes } from '../../bench/lib/machine.ts'
 import { eventually } from '../helpers/bus-conformance.ts'
 import { OPCODE, RawClient } from '../helpers/raw-client.ts'
 import type { FaultWorld } from './harness/fault-world.ts'
 import { GroupTraffic } from './harness/group-traffic.ts'
+import { MIB, openFiles } from './harness/process-figures.ts'
 import { isLong, PATIENCE_MS, row } from './harness/row.ts'
 
 const FREED_MS = 6_000
 const SLOW_PEERS = 1_000
 /** Files that a node may open meanwhile for reasons of its own: channels to services, a scrape. */
 const FDS_SLACK = 4
-const MIB = 1024 * 1024
-
-const openFiles = (pid: number): number => readdirSync(`/proc/${pid}/fd`).length
 
 /** The one node, with a member of a group who hears all the while. */
 async function withNeighbour (t: Test, world: FaultWorld): Promise<{ readonly port: number, readonly pid: number, readonly traffic: GroupTraffic }> {

@@ -34,6 +34,18 @@ t.test('the hub finds connections by user and device, and tells who comes and go
   t.same(seen, ['+ann', '-ann', '-zoe'])
 })
 
+t.test('whoever walks the connections of a user may close each of them', async (t) => {
+  const hub = new Hub()
+  for (const device of ['phone', 'laptop', 'tv']) connect(hub, 'ann', device)
+  const closed: string[] = []
+  for (const connection of hub.user('ann')?.connections ?? []) {
+    hub.remove(connection)
+    closed.push(connection.deviceId)
+  }
+  t.strictSame(closed, ['phone', 'laptop', 'tv'])
+  t.equal(hub.userCount, 0)
+})
+
 t.test('a hub without a listener works as well', async (t) => {
   const hub = new Hub()
   const { connection } = connect(hub, 'ann')

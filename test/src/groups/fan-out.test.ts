@@ -1,7 +1,8 @@
 import t from 'tap'
 import type { UserEntry } from '../../../src/connections/hub.ts'
 import { Hub } from '../../../src/connections/hub.ts'
-import { FanOut } from '../../../src/groups/fan-out.ts'
+import { FanOut, type FanOutOptions } from '../../../src/groups/fan-out.ts'
+import { GroupEntry } from '../../../src/groups/group-entry.ts'
 import { connect } from '../../helpers/connections.ts'
 
 interface Sent { readonly userId: string, readonly frame: Buffer, readonly turn: number }
@@ -140,4 +141,46 @@ t.test('only what an outbox took is counted, and a fan-out to nobody ends at onc
   const fanOut = new FanOut({ outbox: { send: ({ deviceId }) => deviceId === 'd0' ? 'closed' : 'queued' } })
   t.match(await fanOut.deliver(members(10, 'u', 3), [FRAME, FRAME], 'message'), { sent: 40, sockets: 30, refused: [10, 10] })
   t.match(await fanOut.deliver([], [FRAME], 'message'), { sent: 0, sockets: 0, refused: null })
+})
+
+t.test('[GW-OUT-1] whoever a frame closes as slow leaves the list while it is walked, and the others get theirs all the same', async (t) => {
+  const last = 4
+  for (const slow of [[0], [last], [1, 2], [0, 1, 2, 3, last]]) {
+    const hub = new Hub()
+    hub.listen({ onUserOnline: () => {}, onUserOffline: (user) => { GroupEntry.removeFromAll(user) } })
+    const group = new GroupEntry('group_a')
+    for (let i = 0; i <= last; i++) {
+      connect(hub, `u${i}`)
+      group.addLocal(hub.user(`u${i}`) as UserEntry)
+    }
+    const sent: string[] = []
+    const outbox: FanOutOptions['outbox'] = {
+      send: (connection) => {
+        const { user } = connection
+        sent.push(user.userId)
+        if (!slow.includes(Number(user.userId.slice(1)))) return 'queued'
+        hub.remove(connection)
+        return 'slow'
+      }
+    }
+    t.match(await new FanOut({ outbox }).deliver(group.local, [FRAME], 'message'), { sent: last + 1 - slow.length })
+    t.strictSame(sent, ['u0', 'u1', 'u2', 'u3', 'u4'], `slow: ${slow.join(', ')}`)
+    t.equal(group.local.length, last + 1 - slow.length)
+  }
+})
+
+t.test('[GW-OUT-1] a device that a frame closes as slow takes nothing from the other devices of its user', async (t) => {
+  const hub = new Hub()
+  for (const device of ['slow', 'phone', 'laptop']) connect(hub, 'ann', device)
+  const sent: string[] = []
+  const outbox: FanOutOptions['outbox'] = {
+    send: (connection) => {
+      sent.push(connection.deviceId)
+      if (connection.deviceId !== 'slow') return 'queued'
+      hub.remove(connection)
+      return 'slow'
+    }
+  }
+  t.match(await new FanOut({ outbox }).deliver([hub.user('ann') as UserEntry], [FRAME], 'message'), { sent: 2 })
+  t.strictSame(sent, ['slow', 'phone', 'laptop'])
 })
