@@ -11,7 +11,7 @@ export interface Circumstances { readonly date: string, readonly machine: string
 
 const ROOT = join(import.meta.dirname, '../..')
 /** Programs, and how they are asked for their version. */
-const PROGRAMS: Readonly<Record<string, readonly string[]>> = { helm: ['version', '--short'], 'kube-apiserver': ['--version'], etcd: ['--version'], prometheus: ['--version'], envoy: ['--version'], otelcol: ['--version'] }
+const PROGRAMS: Readonly<Record<string, readonly string[]>> = { helm: ['version', '--short'], 'kube-apiserver': ['--version'], etcd: ['--version'], prometheus: ['--version'], envoy: ['--version'], otelcol: ['--version'], chromium: ['--version'] }
 const VERSION = /v?\d+\.\d+\.\d+/
 
 /** Writes the page. Throws where a program is not there. */
