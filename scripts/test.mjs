@@ -60,11 +60,11 @@ async function runSuite (suite, paths) {
     process.stdout.write(`# properties: FC_SEED=${seed} repeats this run\n`)
     return await runTap(paths, { jobs: 2, fileTimeoutS: 120, timeoutMs: 600_000, env: { FC_SEED: seed } })
   }
-  if (suite === 'frames' || suite === 'security') return await runTap(paths, { jobs: 2, fileTimeoutS: 60, timeoutMs: 180_000 })
+  if (suite === 'frames' || suite === 'security') return await runTap(paths, { jobs: 2, fileTimeoutS: 60, timeoutMs: 300_000 })
   // By itself: it fills two cores, and what it measures is its own.
   if (suite === 'leaks') return await runTap(paths, { jobs: 1, fileTimeoutS: 120, timeoutMs: 300_000 })
   // Three at a time on two cores: some tests wait for sockets and deadlines most of their time.
-  const options = { jobs: 3, fileTimeoutS: 60, timeoutMs: 300_000 }
+  const options = { jobs: 3, fileTimeoutS: 60, timeoutMs: 600_000 }
   if (!coverage) return await runTap(paths, { ...options, bundled: true })
   clearCoverage()
   const result = await runTap(paths, { ...options, env: { NODE_V8_COVERAGE: V8_OUTPUT } })
