@@ -75,11 +75,12 @@ export function begin (given: Surroundings): Promise<void> { around = given; ret
 export function isConnected (): boolean { return socket !== undefined }
 export { send, afterClose }
 `)
-  const program = ts.createProgram([path], { strict: true, noEmit: true, target: ts.ScriptTarget.ES2023, module: ts.ModuleKind.ESNext, lib: ['lib.es2023.d.ts', 'lib.dom.d.ts'], types: [], skipLibCheck: true })
+  const program = ts.createProgram([path], { strict: true, target: ts.ScriptTarget.ES2023, module: ts.ModuleKind.ESNext, lib: ['lib.es2023.d.ts', 'lib.dom.d.ts'], types: [], skipLibCheck: true })
   t.same(ts.getPreEmitDiagnostics(program).map(({ messageText }) => ts.flattenDiagnosticMessageText(messageText, ' ')), [])
+  program.emit()
 
   Object.assign(globalThis, { WebSocket })
-  const client = await import(pathToFileURL(path).href) as GuideClient
+  const client = await import(pathToFileURL(join(folder, 'client.js')).href) as GuideClient
   const node = await startApp(t, { GRPC_AUTH_TOKEN: BEARER, IM_ATTEMPT_TIMEOUT: '300ms' })
   const im = imCaller(t, node)
   const shown: string[] = []
