@@ -132,6 +132,8 @@ export class ImClient {
   #welcome (welcome: Frame): void {
     this.#userId = String(welcome['user_id'])
     this.#enter('open')
+    // Whoever was told may have ended it.
+    if (this.state !== 'open') return
     if (++this.#sessions > 1) this.#receiver.inbox.sync()
     this.#outgoing.open((text) => { this.#session?.write(text) }, Number(welcome['max_message_bytes']))
   }

@@ -39,6 +39,7 @@ export class Inbox {
   readonly #options: InboxOptions
   readonly #seen: Seen
   readonly #conversations = new Map<string, Conversation>()
+  #isClosed = false
 
   constructor (options: InboxOptions) {
     this.#options = options
@@ -71,9 +72,10 @@ export class Inbox {
 
   /** What is held is shown, and nothing more is waited for. */
   close (): void {
+    this.#isClosed = true
     for (const conversation of this.#conversations.values()) {
       this.#options.clock.clearTimer(conversation.timer as never)
-      if (!conversation.isFetching) this.#release(conversation, false)
+      this.#release(conversation, false)
     }
   }
 
@@ -135,7 +137,7 @@ export class Inbox {
   async #read (conversation: Conversation, history: History): Promise<void> {
     const { clock } = this.#options
     let failures = 0
-    for (let page = 0; page < MAX_PAGES;) {
+    for (let page = 0; page < MAX_PAGES && !this.#isClosed;) {
       const before = conversation.last ?? 0
       const asked = conversation.held.length
       let messages
@@ -146,11 +148,12 @@ export class Inbox {
         await new Promise<void>((resolve) => { clock.setTimer(resolve, HISTORY_PAUSE_MS * failures) })
         continue
       }
+      if (this.#isClosed) return
       page++
       failures = 0
       for (const message of messages) {
         const { msgId, sequenceNumber } = message
-        if (sequenceNumber <= before) continue
+        if (sequenceNumber <= before || this.#isClosed) continue
         const at = conversation.held.findIndex((held) => held.message?.msgId === msgId)
         if (at !== -1) conversation.held.splice(at, 1)
         this.#show(conversation, { sequenceNumber, message: this.#seen.add(msgId) || at !== -1 ? message : undefined })

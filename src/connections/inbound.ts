@@ -81,8 +81,8 @@ export class Inbound {
     if (connection.state !== 'open') return
     const { inbox } = connection
     if (inbox !== null) {
-      // A message that settles at once comes back here: each is taken out before it is handed on.
-      while (inbox.length > 0 && !sender.isFull(connection)) sender.submit(connection, inbox.shift() as SendFrame)
+      // A message that settles at once comes back here: each is taken out before it is handed on. Its answer may close the connection.
+      while (connection.inbox === inbox && inbox.length > 0 && !sender.isFull(connection)) sender.submit(connection, inbox.shift() as SendFrame)
       if (inbox.length > 0) return
       connection.inbox = null
       connection.inboxBytes = 0

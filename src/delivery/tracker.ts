@@ -61,7 +61,7 @@ export class Tracker {
    * before this returns.
    */
   push (connection: Connection, msgId: string, frame: Buffer, waitMs: number, waiter: PushWaiter): void {
-    const first = connection.pending?.find(msgId)
+    let first = connection.pending?.find(msgId)
     if (this.#isFull(connection) || !this.hasRoom(1, frame.length)) {
       this.#refuse(connection, msgId, 'SLOW', waiter)
       return
@@ -72,6 +72,8 @@ export class Tracker {
         this.#refuse(connection, msgId, result === 'slow' ? 'SLOW' : 'GONE', waiter)
         return
       }
+      // To make room for it another connection of the device may have been closed, and what waited there is here now.
+      first = connection.pending?.find(msgId)
     }
     const push = new PendingPush(connection, msgId, frame, waiter, this.#begin(connection, msgId, first === undefined))
     this.#wheel.add(push, waitMs)
@@ -167,7 +169,7 @@ export class Tracker {
       this.#settleAll(first, result === 'slow' ? 'SLOW' : 'GONE')
       return
     }
-    let head = inPlace
+    let head = successor.pending?.find(msgId)
     for (let push: PendingPush | null = first; push !== null;) {
       const next: PendingPush | null = push.nextJoined
       this.#remove(push)

@@ -15,8 +15,8 @@ const MIN_FILTER = 64
 
 export class GroupEntry {
   readonly groupId: string
-  /** Members with a connection here: what a fan-out iterates. */
-  readonly local: UserEntry[] = []
+  /** Members with a connection here: what a fan-out iterates. Where the group is forgotten another list takes the place of this one: somebody may be about to use it. */
+  local: UserEntry[] = []
   /** Everybody, in a small group with local members. */
   members: Set<string> | null = null
   /** Everybody, in all other groups. */
@@ -100,7 +100,14 @@ export class GroupEntry {
 
   /** The group is forgotten: nobody refers to it any more. */
   dissolve (): void {
-    for (const user of this.local.slice()) this.removeLocal(user)
+    const forgotten = this.local
+    this.local = []
+    for (const { groups, groupSlots } of forgotten) {
+      const at = groups?.indexOf(this) ?? -1
+      if (at === -1) continue
+      groups?.splice(at, 1)
+      groupSlots?.splice(at, 1)
+    }
   }
 
   /** The last of the list takes the place that becomes free. */

@@ -79,11 +79,13 @@ export class Membership implements PresenceListener {
     }
     const now = clock.monotonicMs()
     if (now >= entry.expiresAtMs) this.#readAnew(entry, now)
-    const size = entry.local.length
+    const { local } = entry
+    const size = local.length
     if (now >= entry.askAfterMs && !this.#newcomers.look(entry)) return 'unknown'
-    if (entry.local.length > size) this.#table.keep(entry)
+    // It may have become too large to be kept; those who were found get this message all the same.
+    if (local.length > size) this.#table.keep(entry)
     meter.count('cache_requests_total', 1, 'membership', 'hit')
-    return entry.local
+    return local
   }
 
   /** Reads the group, or looks up who came. Rejects where a group is not known and nobody answers. */

@@ -86,6 +86,37 @@ t.test('a history that never answers is given ten seconds each time, and what co
   t.strictSame(state.gaps, [{ conversation: 'bob', after: 1, before: 3 }])
 })
 
+t.test('a client that ends while the history is read shows what it held, and nothing after its end', async (t) => {
+  let answer = (_messages: readonly Message[]): void => {}
+  let asked = 0
+  const { client, network, state } = await opened({ history: () => { asked++; return new Promise((resolve) => { answer = resolve }) } })
+  network.last.give(message(1))
+  network.last.give(message(3))
+  await settle()
+  client.close()
+  t.strictSame(state.shown, ['bob m1', 'bob m3'])
+  answer([kept(2), kept(3), kept(4)])
+  await settle()
+  t.strictSame(state.shown, ['bob m1', 'bob m3'])
+  t.equal(asked, 1)
+})
+
+t.test('a client that is ended by whoever hears that it is open asks for nothing', async (t) => {
+  let asked = 0
+  let sessions = 0
+  const { client, clock, network } = await opened({
+    history: async () => { asked++; return [] },
+    onState: (now) => { if (now === 'open' && ++sessions === 2) client.close() }
+  })
+  network.last.give(message(1))
+  network.last.end(4001)
+  await clock.run(500)
+  network.last.welcome()
+  await settle()
+  t.equal(client.state, 'ended')
+  t.equal(asked, 0)
+})
+
 t.test('one\'s own messages fill their places while the history is read', async (t) => {
   let answer = (_messages: readonly Message[]): void => {}
   const { client, network, state } = await opened({ history: () => new Promise((resolve) => { answer = resolve }) })

@@ -216,6 +216,31 @@ t.test('[GW-CON-6] what waits on a replaced connection is written once more to t
   t.equal(tracker.bytes, 0)
 })
 
+t.test('[GW-ACK-3] a push joins what comes over from a connection that is closed to make room for it', async (t) => {
+  let isFull = false
+  const outbox = {
+    send: (): SendResult => {
+      if (isFull) {
+        isFull = false
+        hub.remove(older)
+        tracker.connectionClosed(older, 'gone', newer)
+      }
+      return 'queued'
+    }
+  }
+  const { hub, tracker, outcomes, push } = world({ outbox })
+  const older = connect(hub, 'ann').connection
+  push(older, 'm1', 'a')
+  const newer = connect(hub, 'ann').connection
+  isFull = true
+  push(newer, 'm1', 'b')
+  tracker.ack(newer, 'm1')
+  t.strictSame(outcomes.sort(), ['a phone ACKED', 'b phone ACKED'])
+  t.equal(tracker.size, 0)
+  t.equal(tracker.bytes, 0)
+  t.equal(newer.pending, null)
+})
+
 t.test('a successor that cannot take what waited settles it', async (t) => {
   const { hub, tracker, outcomes, push, state } = world({ maxPendingPerConnection: 1 })
   const older = connect(hub, 'ann').connection

@@ -158,6 +158,23 @@ t.test('[GW-GRP-2] MEMBERSHIP_CACHE_BYTES bounds all of it: the least recently u
   world.leave('ann')
 })
 
+t.test('[GW-GRP-2] whoever has the list of a group keeps it when the group goes out of the cache', async (t) => {
+  const world = new GroupWorld({ membershipCacheBytes: 580 })
+  for (const group of ['group_a', 'group_b']) world.users.group(group, 'ann', 'bob')
+  world.connect('ann')
+  await localOf(world, 'group_a')
+  const list = world.membership.local('group_a')
+  await localOf(world, 'group_b')
+  t.equal(world.membership.local('group_a'), 'unknown', 'there is room for one')
+  t.match(list, [{ userId: 'ann' }])
+  await localOf(world, 'group_a')
+  world.connect('bob')
+  t.strictSame(await localOf(world, 'group_a'), ['ann', 'bob'], 'found, and too large to be kept')
+  t.equal(world.membership.local('group_a'), 'unknown')
+  world.leave('ann')
+  world.leave('bob')
+})
+
 t.test('[GW-GRP-2] a group larger than all the cache is read for each record, and served', async (t) => {
   const world = new GroupWorld({ largeGroupSize: 500, membershipCacheBytes: 10_000 })
   world.users.group('group_a', 'ann', ...many(400))
