@@ -16,7 +16,7 @@ const ENV = { REGISTRY_TTL: '2s', REGISTRY_RENEW_INTERVAL: '500ms', DRAIN_TIMEOU
 
 async function startPage (t: Test) {
   const logger = pino({ level: 'silent' })
-  const page = new PageServer({ assets: await buildPage(), clock: systemClock, logger, restartDelayMs: 50 })
+  const page = new PageServer({ assets: await buildPage(), clock: systemClock, logger, restartDelayMs: 600 })
   const world = await World.start({
     outside: openEmbedded(systemClock, logger),
     clock: systemClock,
@@ -70,6 +70,8 @@ async function listen (t: Test, world: World) {
       const last = told.findLast(({ event }) => event === 'state')?.data as LiveState | undefined
       return last !== undefined && isIt(last) ? last : undefined
     }),
+    /** At some time: it may have passed by now. */
+    stateOnce: (isIt: (state: LiveState) => boolean): Promise<unknown> => until(() => told.find(({ event, data }) => event === 'state' && isIt(data as LiveState))),
     delivered: (msgId: string): Promise<unknown> => until(() => told.find(({ event, data }) => event === 'delivered' && (data as { msg_id: string }).msg_id === msgId)?.data)
   }
 }
@@ -134,7 +136,7 @@ t.test('a node is killed, another one drained, each starts again; what is not up
   const again = await connect(world, 'alice')
   const other = String(again.welcome['node_id'])
   t.not(other, node)
-  await live.state(({ nodes }) => nodes.some(({ id, state }) => id === node && state !== 'up'))
+  await live.stateOnce(({ nodes }) => nodes.some(({ id, state }) => id === node && state !== 'up'))
   await eventually(allServe, PATIENCE_MS)
   t.equal(await put(world, `/nodes/${other}`, { fault: 'drain' }), 204)
   t.match(await again.next('shutdown'), { reconnect_after_ms: Number })
