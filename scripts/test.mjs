@@ -8,6 +8,7 @@
  */
 import { existsSync } from 'node:fs'
 import { join, relative } from 'node:path'
+import { compileAll } from './lib/bundle.mjs'
 import { checkCoverage, clearCoverage, V8_OUTPUT } from './lib/coverage.mjs'
 import { prepare } from './lib/prepare.mjs'
 import { fail, files, root, run } from './lib/project.mjs'
@@ -24,9 +25,12 @@ const suites = SUITES.filter((suite) => args.includes(suite))
 const named = args.filter((arg) => !arg.startsWith('-') && !SUITES.includes(arg)).map((path) => relative(root, path))
 const absent = named.filter((path) => !existsSync(join(root, path)))
 if (absent.length > 0) fail(`no such file: ${absent.join(' ')}`, 64)
-const coverage = !args.includes('--no-coverage') && named.length === 0
+// A few files are there sooner than all are compiled.
+const compiled = named.length === 0
+const coverage = !args.includes('--no-coverage') && compiled
 
 await prepare()
+if (compiled) await compileAll()
 const totals = { passed: 0, failed: 0 }
 for (const suite of suites.length > 0 ? suites : named.length > 0 ? SUITES : USUAL) {
   const paths = named.length > 0 ? named.filter((path) => suiteOf(path) === suite) : files('test', (path) => path.endsWith('.test.ts') && suiteOf(path) === suite)
@@ -58,15 +62,14 @@ async function runSuite (suite, paths) {
   if (suite === 'properties') {
     const seed = process.env.FC_SEED ?? String(Math.floor(Math.random() * 2 ** 31))
     process.stdout.write(`# properties: FC_SEED=${seed} repeats this run\n`)
-    return await runTap(paths, { jobs: 2, fileTimeoutS: 120, timeoutMs: 600_000, env: { FC_SEED: seed } })
+    return await runTap(paths, { jobs: 2, fileTimeoutS: 120, timeoutMs: 600_000, compiled, env: { FC_SEED: seed } })
   }
-  if (suite === 'frames' || suite === 'security') return await runTap(paths, { jobs: 2, fileTimeoutS: 60, timeoutMs: 300_000 })
+  if (suite === 'frames' || suite === 'security') return await runTap(paths, { jobs: 2, fileTimeoutS: 60, timeoutMs: 300_000, compiled })
   // By itself: it fills two cores, and what it measures is its own.
   if (suite === 'leaks') return await runTap(paths, { jobs: 1, fileTimeoutS: 120, timeoutMs: 300_000 })
   // Three at a time on two cores: some tests wait for sockets and deadlines most of their time.
-  const options = { jobs: 3, fileTimeoutS: 60, timeoutMs: 600_000 }
-  // A few files are there sooner than a bundle of each.
-  if (!coverage) return await runTap(paths, { ...options, bundled: named.length === 0 })
+  const options = { jobs: 3, fileTimeoutS: 60, timeoutMs: 600_000, compiled }
+  if (!coverage) return await runTap(paths, options)
   clearCoverage()
   const result = await runTap(paths, { ...options, env: { NODE_V8_COVERAGE: V8_OUTPUT } })
   const faults = await checkCoverage()

@@ -1,24 +1,52 @@
-/** A test file and all of ours that it imports in one module: it starts in a third of the time that a loader takes. */
+/** TypeScript of ours as JavaScript: a test starts in a third of the time that it takes with a loader. */
+import { existsSync, rmSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
-import { dirname } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { build } from 'esbuild'
+import { files, root } from './project.mjs'
+
+const COMMON = { bundle: true, packages: 'external', platform: 'node', format: 'esm', target: 'node20', sourcemap: 'inline', logLevel: 'silent' }
+/** Where `compileAll` writes. */
+export const COMPILED = join(root, '.cache/js')
+const SOURCES = ['bench', 'bin', 'client', 'conformance', 'demo', 'plugins', 'rehearse', 'routes', 'scripts', 'src', 'test']
 
 /** Each file goes on finding what lies beside it. */
 const ownPlaces = {
   name: 'own-places',
   setup (bundle) {
-    bundle.onLoad({ filter: /\.ts$/ }, async ({ path }) => {
+    bundle.onLoad({ filter: /\.tsx?$/ }, async ({ path }) => {
       const source = await readFile(path, 'utf8')
       return {
         contents: source.replaceAll('import.meta.dirname', () => JSON.stringify(dirname(path))).replaceAll('import.meta.url', () => JSON.stringify(pathToFileURL(path).href)),
-        loader: 'ts'
+        loader: path.endsWith('x') ? 'tsx' : 'ts'
       }
     })
   }
 }
 
-/** Writes the module to `outfile`, which packages are looked up from. Rejects where the file, or one that it imports, is no TypeScript. */
+/** A module stays one: it imports the compiled ones beside it, and what is no TypeScript where that is. */
+const oneByOne = {
+  name: 'one-by-one',
+  setup (bundle) {
+    bundle.onResolve({ filter: /^\.{1,2}\// }, ({ kind, path, resolveDir }) => {
+      if (kind === 'entry-point') return undefined
+      const file = resolve(resolveDir, path)
+      // What is generated names the result, not the source.
+      const isOurs = /\.tsx?$/.test(path) || existsSync(file.replace(/\.js$/, '.ts'))
+      return { external: true, path: isOurs ? path.replace(/\.tsx?$/, '.js') : pathToFileURL(file).href }
+    })
+  }
+}
+
+/** Writes a file and all of ours that it imports as one module, which finds packages from where `outfile` is. Rejects where one of them is no TypeScript. */
 export async function bundleTo (outfile, path) {
-  await build({ entryPoints: [path], outfile, bundle: true, packages: 'external', platform: 'node', format: 'esm', target: 'node20', keepNames: true, sourcemap: 'inline', plugins: [ownPlaces], logLevel: 'silent' })
+  await build({ ...COMMON, keepNames: true, entryPoints: [path], outfile, plugins: [ownPlaces] })
+}
+
+/** Writes all of ours to `COMPILED`, file by file. Rejects where one of them is no TypeScript. */
+export async function compileAll () {
+  rmSync(COMPILED, { recursive: true, force: true })
+  const entryPoints = SOURCES.flatMap((folder) => files(folder, (path) => /(?<!\.d)\.tsx?$/.test(path)))
+  await build({ ...COMMON, absWorkingDir: root, entryPoints, outdir: COMPILED, outbase: root, plugins: [ownPlaces, oneByOne] })
 }

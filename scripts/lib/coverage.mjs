@@ -2,6 +2,7 @@
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { pathToFileURL } from 'node:url'
 import { join } from 'node:path'
+import { COMPILED } from './bundle.mjs'
 import { files, root, run } from './project.mjs'
 
 /** Least branch coverage of src/ as a whole, in percent. */
@@ -17,7 +18,7 @@ export function clearCoverage () {
 
 /** Of what V8 wrote, most is of packages: c8 takes a minute to pass over it. */
 function keepSources () {
-  const sources = String(pathToFileURL(join(root, 'src/')))
+  const sources = String(pathToFileURL(join(COMPILED, 'src/')))
   for (const name of readdirSync(V8_OUTPUT)) {
     const path = join(V8_OUTPUT, name)
     const { result, 'source-map-cache': maps = {}, ...rest } = JSON.parse(readFileSync(path, 'utf8'))
@@ -33,7 +34,7 @@ function keepSources () {
 export async function checkCoverage () {
   keepSources()
   const code = await run(process.execPath, [join(root, 'node_modules/c8/bin/c8.js'), 'report',
-    '--temp-directory', V8_OUTPUT, '--reports-dir', REPORT, '--all', '--src', 'src',
+    '--temp-directory', V8_OUTPUT, '--reports-dir', REPORT, '--all', '--src', 'src', '--exclude-after-remap',
     '--include', 'src/**', '--exclude', 'src/generated/**',
     '--reporter', 'text', '--reporter', 'json-summary', '--reporter', 'lcovonly'])
   if (code !== 0) return [`c8 ended with code ${code}`]

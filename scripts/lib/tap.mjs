@@ -1,11 +1,10 @@
 /** Runs test files by tap and prints one line for each, the whole output only of those that fail. */
-import { rmSync } from 'node:fs'
-import { join } from 'node:path'
-import { bundleTo } from './bundle.mjs'
+import { join, relative } from 'node:path'
+import { COMPILED } from './bundle.mjs'
 import { root, run } from './project.mjs'
 
 const TAP = join(root, 'node_modules/tap/dist/esm/run.mjs')
-const BUNDLES = join(root, '.cache/tests')
+const OF_COMPILED = `${relative(root, COMPILED)}/`
 const FILE_END = /^(ok|not ok) \d+ - (.+?)(?: # time=([\d.]+)(m?s))?(?: \{)?$/
 // Of a whole test, at any depth; an assertion has no time.
 const TEST_END = /^ {4,}(ok|not ok) \d+ - (.+?) # time=([\d.]+)(m?s)(?: \{)?$/
@@ -13,10 +12,10 @@ const TOTALS = /^# \{ total: (\d+)(?:, pass: (\d+))?(?:, fail: (\d+))?(?:, skip:
 
 /**
 /**
- * `jobs`: files at a time. `fileTimeoutS`: for one file. `bundled`: where coverage does not ask for the files themselves. Resolves to the assertions that passed
+ * `jobs`: files at a time. `fileTimeoutS`: for one file. `compiled`: what `compileAll` wrote is run in place of the files. Resolves to the assertions that passed
  * and failed, and to the files with the names of their tests; a runner that ended badly without saying why counts as one failure.
  */
-export async function runTap (paths, { jobs, fileTimeoutS, timeoutMs, bundled = false, env = {} }) {
+export async function runTap (paths, { jobs, fileTimeoutS, timeoutMs, compiled = false, env = {} }) {
   const totals = { passed: 0, failed: 0, files: [] }
   let block = []
   let tests = []
@@ -43,7 +42,7 @@ export async function runTap (paths, { jobs, fileTimeoutS, timeoutMs, bundled = 
     }
   }
   // What .taprc says of a loader is for files that need one.
-  const given = bundled ? ['--node-arg=--enable-source-maps', ...await bundles(paths)] : paths
+  const given = compiled ? ['--node-arg=--enable-source-maps', ...paths.map((path) => join(COMPILED, path.replace(/\.ts$/, '.js')))] : paths
   const code = await run(process.execPath, [TAP, '--reporter=tap', `--jobs=${jobs}`, `--timeout=${fileTimeoutS}`, ...given], { env, timeoutMs, onLine })
   if (code !== 0 && totals.failed === 0) {
     process.stdout.write(`${block.join('\n')}\ntap ended with code ${code}\n`)
@@ -52,17 +51,8 @@ export async function runTap (paths, { jobs, fileTimeoutS, timeoutMs, bundled = 
   return totals
 }
 
-async function bundles (paths) {
-  rmSync(BUNDLES, { recursive: true, force: true })
-  return await Promise.all(paths.map(async (path) => {
-    const outfile = join(BUNDLES, path.replace(/\.ts$/, '.mjs'))
-    await bundleTo(outfile, join(root, path))
-    return outfile
-  }))
-}
-
 function sourceOf (path) {
-  return path.replace(/^\.cache\/tests\//, '').replace(/\.mjs$/, '.ts')
+  return path.startsWith(OF_COMPILED) ? path.slice(OF_COMPILED.length).replace(/\.js$/, '.ts') : path
 }
 
 function millisecondsOf (number, unit) {
