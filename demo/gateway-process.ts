@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { untilReady, type Gateway } from './gateway.ts'
 import type { Directory } from './services/directory.ts'
+import { nodeArgs } from './node-args.ts'
 
 export interface GatewayProcessOptions {
   readonly nodeId: string
@@ -32,7 +33,7 @@ const LAST_WORDS = 20
 /** Resolves once it lets clients in; rejects with its last words where it ends before. */
 export async function startGatewayProcess (options: GatewayProcessOptions): Promise<Gateway> {
   const { nodeId, ports, env, directory, watch } = options
-  const child = spawn(process.execPath, ['--import', 'tsx', 'src/main.ts'], {
+  const child = spawn(process.execPath, nodeArgs('src/main.ts'), {
     cwd: ROOT,
     env: { PATH: process.env['PATH'], ...env, GATEWAY_NODE_ID: nodeId, WS_HOST: '127.0.0.1', WS_PORT: String(ports.ws), GRPC_HOST: '127.0.0.1', GRPC_PORT: String(ports.grpc), LOG_LEVEL: 'info' },
     stdio: ['ignore', 'pipe', 'pipe']

@@ -12,6 +12,7 @@
  */
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { COMPILED, compileAll } from './lib/bundle.mjs'
 import { prepare } from './lib/prepare.mjs'
 import { fail, files, root, run } from './lib/project.mjs'
 import { recordRow } from './lib/record-row.mjs'
@@ -42,6 +43,7 @@ const stateFile = join(folder, `state-${times}.json`)
 if (options.includes('--restart')) rmSync(stateFile, { force: true })
 mkdirSync(folder, { recursive: true })
 await prepare()
+await compileAll()
 
 const passedBefore = named.length > 0 ? [] : readState()
 const results = []
@@ -92,7 +94,7 @@ async function runRow (id, path) {
     found.passed ||= PASSED.test(line)
     found.failed ||= FAILED.test(line)
   }
-  const code = await run(process.execPath, ['--import', 'tsx', path], { env: { FAULT_ROWS: id, FAULT_TIMES: times }, timeoutMs: ROW_TIMEOUT_MS[times], onLine })
+  const code = await run(process.execPath, ['--enable-source-maps', join(COMPILED, path.replace(/\.ts$/, '.js'))], { env: { COMPILED_DIR: COMPILED, FAULT_ROWS: id, FAULT_TIMES: times }, timeoutMs: ROW_TIMEOUT_MS[times], onLine })
   const ok = code === 0 && found.passed && !found.failed
   if (!ok) process.stdout.write(`${words.join('\n')}\n`)
   return { id, ok, seconds: Math.round((performance.now() - started) / 1000), seed: found.seed, figures: found.figures }

@@ -57,7 +57,7 @@ async function runSuite (suite, paths) {
   // Kubernetes and Envoy: half an hour on a machine that has none of them yet.
   if (suite === 'deploy' && await run('bash', ['scripts/tools.sh', ...DEPLOY_TOOLS], { timeoutMs: 3_600_000, onLine: () => {} }) !== 0) fail('the tools could not be made')
   if (suite === 'integration' || suite === 'deploy') {
-    return await withServices((env) => runTap(paths, { jobs: 1, fileTimeoutS: 300, timeoutMs: 1_200_000, env }))
+    return await withServices((env) => runTap(paths, { jobs: 1, fileTimeoutS: 300, timeoutMs: 1_200_000, compiled, env }))
   }
   if (suite === 'properties') {
     const seed = process.env.FC_SEED ?? String(Math.floor(Math.random() * 2 ** 31))
@@ -66,7 +66,7 @@ async function runSuite (suite, paths) {
   }
   if (suite === 'frames' || suite === 'security') return await runTap(paths, { jobs: 2, fileTimeoutS: 60, timeoutMs: 300_000, compiled })
   // By itself: it fills two cores, and what it measures is its own.
-  if (suite === 'leaks') return await runTap(paths, { jobs: 1, fileTimeoutS: 120, timeoutMs: 300_000 })
+  if (suite === 'leaks') return await runTap(paths, { jobs: 1, fileTimeoutS: 120, timeoutMs: 300_000, compiled })
   // Three at a time on two cores: some tests wait for sockets and deadlines most of their time.
   const options = { jobs: 3, fileTimeoutS: 60, timeoutMs: 600_000, compiled }
   if (!coverage) return await runTap(paths, options)

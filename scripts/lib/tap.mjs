@@ -11,7 +11,6 @@ const TEST_END = /^ {4,}(ok|not ok) \d+ - (.+?) # time=([\d.]+)(m?s)(?: \{)?$/
 const TOTALS = /^# \{ total: (\d+)(?:, pass: (\d+))?(?:, fail: (\d+))?(?:, skip: (\d+))?(?:, todo: (\d+))? \}$/
 
 /**
-/**
  * `jobs`: files at a time. `fileTimeoutS`: for one file. `compiled`: what `compileAll` wrote is run in place of the files. Resolves to the assertions that passed
  * and failed, and to the files with the names of their tests; a runner that ended badly without saying why counts as one failure.
  */
@@ -43,7 +42,7 @@ export async function runTap (paths, { jobs, fileTimeoutS, timeoutMs, compiled =
   }
   // What .taprc says of a loader is for files that need one.
   const given = compiled ? ['--node-arg=--enable-source-maps', ...paths.map((path) => join(COMPILED, path.replace(/\.ts$/, '.js')))] : paths
-  const code = await run(process.execPath, [TAP, '--reporter=tap', `--jobs=${jobs}`, `--timeout=${fileTimeoutS}`, ...given], { env, timeoutMs, onLine })
+  const code = await run(process.execPath, [TAP, '--reporter=tap', `--jobs=${jobs}`, `--timeout=${fileTimeoutS}`, ...given], { env: compiled ? { ...env, COMPILED_DIR: COMPILED } : env, timeoutMs, onLine })
   if (code !== 0 && totals.failed === 0) {
     process.stdout.write(`${block.join('\n')}\ntap ended with code ${code}\n`)
     totals.failed = 1

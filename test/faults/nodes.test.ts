@@ -13,6 +13,7 @@ import { TcpProxy } from '../helpers/tcp-proxy.ts'
 import type { FaultWorld } from './harness/fault-world.ts'
 import { ManualClient } from './harness/manual-client.ts'
 import { isLong, PATIENCE_MS, row, TTL_MS } from './harness/row.ts'
+import { nodeArgs } from '../../demo/node-args.ts'
 
 const SIZES = isLong ? { people: 3_000, groups: 60, groupSize: 20 } : { people: 600, groups: 20, groupSize: 20 }
 /** As the nodes of the harness have it. */
@@ -133,7 +134,7 @@ const ENDED_MS = 1_000
 /** A node that waits for an id that another one has, which it does in the middle of its start, and is told to end. */
 async function endedInStart (t: Test, world: FaultWorld, holder: Gateway): Promise<{ readonly code: number | null, readonly tookMs: number }> {
   const env = { PATH: process.env['PATH'], ...world.world.gatewayEnv, GATEWAY_NODE_ID: holder.nodeId, WS_HOST: '127.0.0.1', WS_PORT: '0', GRPC_HOST: '127.0.0.1', GRPC_PORT: '0' }
-  const child = spawn(process.execPath, ['--import', 'tsx', 'src/main.ts'], { cwd: PROJECT, env, stdio: ['ignore', 'pipe', 'inherit'] })
+  const child = spawn(process.execPath, nodeArgs('src/main.ts'), { cwd: PROJECT, env, stdio: ['ignore', 'pipe', 'inherit'] })
   t.teardown(() => { child.kill('SIGKILL') })
   const ended = once(child, 'exit') as Promise<[number | null]>
   await new Promise<void>((resolve) => { createInterface({ input: child.stdout }).on('line', (line) => { if (line.includes('the node id is taken')) resolve() }) })

@@ -3,6 +3,7 @@ import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import { within } from './target.ts'
+import { nodeArgs } from '../../demo/node-args.ts'
 
 interface Answer { readonly id: number, readonly value?: unknown, readonly error?: string }
 
@@ -18,7 +19,7 @@ export class HelperProcess {
   constructor (program: string) {
     // Coverage would be that of a process that is killed, and slow it.
     const { NODE_OPTIONS: _options, NODE_V8_COVERAGE: _coverage, ...env } = process.env
-    this.#child = spawn(process.execPath, ['--import', 'tsx', fileURLToPath(new URL(program, import.meta.url))], { env, stdio: ['ignore', 'ignore', 'inherit', 'ipc'] })
+    this.#child = spawn(process.execPath, nodeArgs(fileURLToPath(new URL(program, import.meta.url))), { env, stdio: ['ignore', 'ignore', 'inherit', 'ipc'] })
     this.#child.on('message', (answer: Answer) => {
       this.#waiting.get(answer.id)?.(answer)
       this.#waiting.delete(answer.id)

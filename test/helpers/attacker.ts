@@ -8,6 +8,7 @@ import type { Test } from 'tap'
 import { within } from '../../demo/client.ts'
 import { loggingOptions } from '../../src/logging.ts'
 import { OPCODE, RawClient } from './raw-client.ts'
+import { nodeArgs } from '../../demo/node-args.ts'
 
 /** More than the five seconds that a head may take. */
 const PATIENCE_MS = 8_000
@@ -103,7 +104,7 @@ const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 
 /** The process with an app that does as `FAKE` says (fake-app.ts); its output and exit code. */
 export function startProcess (t: Test, env: Record<string, string>) {
-  const child = spawn(process.execPath, ['--import', 'tsx', '--import', './test/helpers/fake-app-hook.mjs', 'src/main.ts'], {
+  const child = spawn(process.execPath, ['--import', './test/helpers/fake-app-hook.mjs', ...nodeArgs('src/main.ts')], {
     cwd: ROOT,
     env: {
       PATH: process.env.PATH, IM_SERVICE_ADDR: 'im:1', USER_SERVICE_ADDR: 'user:1', AUTH_SERVICE_ADDR: 'auth:1', ETCD_ENDPOINTS: 'http://etcd:1', REDIS_ADDR: 'redis:1', KAFKA_BROKERS: 'kafka:1', WS_HOST: '127.0.0.1', WS_PORT: '0', GATEWAY_NODE_ID: 'gw-test', ...env

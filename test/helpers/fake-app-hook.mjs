@@ -1,8 +1,8 @@
-// Resolves src/app.ts to the fake beside this file; given to node by --import.
+// Resolves src/app.ts (compiled: src/app.js) to the fake in this folder; given to node by --import.
 import { register } from 'node:module'
 
-const fake = new URL('./fake-app.ts', import.meta.url).href
 const hook = `export async function resolve (name, context, next) {
-  return name === './app.ts' && /\\/src\\/(main|worker)\\.ts$/.test(context.parentURL) ? next(${JSON.stringify(fake)}, context) : next(name, context)
+  const main = /\\/src\\/(main|worker)\\.(ts|js)$/.exec(context.parentURL)
+  return main !== null && name === './app.' + main[2] ? next(new URL('../test/helpers/fake-app.' + main[2], context.parentURL).href, context) : next(name, context)
 }`
 register(`data:text/javascript,${encodeURIComponent(hook)}`)

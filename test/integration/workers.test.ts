@@ -10,6 +10,7 @@ import { eventually } from '../helpers/bus-conformance.ts'
 import { PATIENCE_MS, startNodes, type Nodes } from '../helpers/node-processes.ts'
 import { Population } from '../helpers/population.ts'
 import { freePort } from '../helpers/free-port.ts'
+import { nodeArgs } from '../../demo/node-args.ts'
 
 const PROJECT = join(import.meta.dirname, '../..')
 const WORKERS = 3
@@ -41,7 +42,7 @@ class Workers {
 
   static async start (t: Test, node: string, { world }: Nodes, grpcPort: number): Promise<Workers> {
     const [port, adminPort] = [await freePort(), await freePort()]
-    const child = spawn(node, ['--import', 'tsx', 'src/main.ts'], {
+    const child = spawn(node, nodeArgs('src/main.ts'), {
       cwd: PROJECT,
       stdio: ['ignore', 'pipe', 'pipe'],
       env: {

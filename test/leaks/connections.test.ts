@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import { OPCODE, RawClient } from '../helpers/raw-client.ts'
 import type { Figures } from './node-under-test.ts'
+import { nodeArgs } from '../../demo/node-args.ts'
 
 const CONNECTIONS = 10_000
 const WARM_UP = 2_000
@@ -17,7 +18,7 @@ interface Node { readonly port: number, figures (): Promise<Figures> }
 async function startNode (t: Test): Promise<Node> {
   const { NODE_OPTIONS: _options, NODE_V8_COVERAGE: _coverage, ...env } = process.env
   const script = fileURLToPath(new URL('node-under-test.ts', import.meta.url))
-  const child = spawn(process.execPath, ['--expose-gc', '--import', 'tsx', script], { env, stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
+  const child = spawn(process.execPath, ['--expose-gc', ...nodeArgs(script)], { env, stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
   t.teardown(() => { child.kill() })
   const answer = async (): Promise<unknown> => {
     const [value] = await Promise.race([once(child, 'message'), once(child, 'exit').then(() => { throw new Error('the node ended') })]) as [unknown]

@@ -3,13 +3,14 @@ import { execFile } from 'node:child_process'
 import { join } from 'node:path'
 import { freePort } from '../helpers/free-port.ts'
 import { startRehearsalWorld } from '../helpers/rehearsal-world.ts'
+import { nodeArgs } from '../../demo/node-args.ts'
 
 const root = join(import.meta.dirname, '..', '..')
 const SECRET = 'a secret of thirty-two bytes or more'
 
 function run (...args: string[]): Promise<{ readonly code: number, readonly stdout: string, readonly stderr: string }> {
   return new Promise((resolve) => {
-    const child = execFile(process.execPath, ['--import', 'tsx', 'rehearse/main.ts', ...args], { cwd: root, timeout: 50_000 }, (error, stdout, stderr) => {
+    const child = execFile(process.execPath, [...nodeArgs('rehearse/main.ts'), ...args], { cwd: root, timeout: 50_000 }, (error, stdout, stderr) => {
       resolve({ code: typeof error?.code === 'number' ? error.code : error === null ? 0 : -1, stdout, stderr })
     })
     child.stdin?.end()

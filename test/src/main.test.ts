@@ -4,6 +4,7 @@ import { createServer, type AddressInfo } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import { freePort } from '../helpers/free-port.ts'
+import { nodeArgs } from '../../demo/node-args.ts'
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 const ADDRESSES = {
@@ -22,7 +23,7 @@ const DEADLINE_MS = 30_000
 t.setTimeout(120_000)
 
 function start (t: Test, env: Record<string, string> = {}, args: readonly string[] = []) {
-  const child = spawn(process.execPath, ['--import', 'tsx', '--import', './test/helpers/fake-app-hook.mjs', 'src/main.ts', ...args], {
+  const child = spawn(process.execPath, ['--import', './test/helpers/fake-app-hook.mjs', ...nodeArgs('src/main.ts'), ...args], {
     cwd: ROOT, env: { PATH: process.env.PATH, ...ADDRESSES, ...env }, stdio: ['ignore', 'pipe', 'pipe']
   })
   t.teardown(() => { child.kill('SIGKILL') })
