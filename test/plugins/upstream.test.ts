@@ -200,17 +200,18 @@ t.test('an IM Service that is gone opens the breaker in less than 3 s; then no c
 })
 
 t.test('a server that ends connections by age costs at most one message in a thousand [GW-SND-4]', async (t) => {
-  const { services, send } = await setUp(t, {}, [{ 'grpc.max_connection_age_ms': 400, 'grpc.max_connection_age_grace_ms': 100 }])
+  // Much longer than the pause before a retry: connections of the same age end within a tenth of it, and a retry on the next to end is lost as well.
+  const { services, send } = await setUp(t, {}, [{ 'grpc.max_connection_age_ms': 1_000, 'grpc.max_connection_age_grace_ms': 100 }])
   const results: Array<Promise<string>> = []
-  const end = performance.now() + 1_500
+  const end = performance.now() + 3_000
   while (performance.now() < end) {
     for (let at = 0; at < 10; at++) results.push(codeOf(send()))
     await new Promise((resolve) => setTimeout(resolve, 5))
   }
   const codes = await Promise.all(results)
-  const failures = codes.filter((code) => code !== 'ok').length
-  t.ok(failures <= codes.length / 1_000, `${failures} of ${codes.length}`)
-  t.ok(services.im.accepted.size >= codes.length - failures, 'nothing was answered that was not accepted')
+  const failures = codes.filter((code) => code !== 'ok')
+  t.ok(failures.length <= codes.length / 1_000, `of ${codes.length}: ${failures.join(' ')}`)
+  t.ok(services.im.accepted.size >= codes.length - failures.length, 'nothing was answered that was not accepted')
 })
 
 t.test('with one replica of two in a black hole the failures end once keepalive has found it [GW-SND-4]', async (t) => {
