@@ -57,7 +57,9 @@ async function runSuite (suite, paths) {
   // Kubernetes and Envoy: half an hour on a machine that has none of them yet.
   if (suite === 'deploy' && await run('bash', ['scripts/tools.sh', ...DEPLOY_TOOLS], { timeoutMs: 3_600_000, onLine: () => {} }) !== 0) fail('the tools could not be made')
   if (suite === 'integration' || suite === 'deploy') {
-    return await withServices((env) => runTap(paths, { jobs: 1, fileTimeoutS: 300, timeoutMs: 1_200_000, compiled, env }))
+    if (await run(process.execPath, ['scripts/build.mjs'], { onLine: () => {} }) !== 0) fail('the build failed: npm run build says why')
+    // Of the integration tests two at a time: they wait for services most of their time, and each that harms one has its own.
+    return await withServices((env) => runTap(paths, { jobs: suite === 'deploy' ? 1 : 2, fileTimeoutS: 300, timeoutMs: 1_200_000, compiled, env }))
   }
   if (suite === 'properties') {
     const seed = process.env.FC_SEED ?? String(Math.floor(Math.random() * 2 ** 31))

@@ -49,6 +49,7 @@ class Workers {
         PATH: process.env['PATH'],
         NODE_V8_COVERAGE: '',
         ...world.gatewayEnv,
+        DRAIN_TIMEOUT: '8s',
         GATEWAY_NODE_ID: 'many',
         LOG_LEVEL: 'info',
         WORKERS: String(WORKERS),
