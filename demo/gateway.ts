@@ -1,4 +1,5 @@
 /** One gateway, built and ended the way the production entry does it. */
+import { setTimeout as pause } from 'node:timers/promises'
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 import type { WebSocket } from 'ws'
 import { build } from '../src/app.ts'
@@ -88,7 +89,7 @@ export async function untilReady (url: string): Promise<void> {
     const body = await response.text()
     if (response.ok) return
     if (performance.now() > deadline) throw new Error(`the gateway is not ready: ${body}`)
-    await new Promise((resolve) => { setTimeout(resolve, READY_POLL_MS) })
+    await pause(READY_POLL_MS)
   }
 }
 
