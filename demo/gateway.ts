@@ -7,6 +7,7 @@ import { loadConfig } from '../src/config.ts'
 import { MemoryKv } from '../src/embedded/memory-kv.ts'
 import { Lifecycle } from '../src/lifecycle.ts'
 import type { Clock } from '../src/ports.ts'
+import { serve } from '../src/serve.ts'
 import type { GatewayAdapters } from './outside.ts'
 import type { Directory } from './services/directory.ts'
 
@@ -57,18 +58,13 @@ export async function startGateway (options: GatewayOptions): Promise<Gateway> {
   let gateway: Gateway | undefined
   await lifecycle.start(async () => {
     const app = await build(config, { ...options.adapters, logger: logger.child({ node: nodeId }) })
-    try {
-      await app.listen({ host: config.ws.host, port: config.ws.port })
+    return await serve(app, { host: config.ws.host, port: config.ws.port }, async () => {
       const port = portOf(app)
       await untilReady(`http://127.0.0.1:${port}/readyz`)
       const grpc = await directory.gateway(nodeId)
       if (grpc === undefined) throw new Error(`${nodeId} is not in the registry`)
       gateway = { nodeId, url: `ws://127.0.0.1:${port}/ws`, port, grpc, close: () => lifecycle.end({ signal: 'SIGTERM' }), kill: () => cutOff(app, options.adapters) }
-    } catch (error) {
-      await app.close()
-      throw error
-    }
-    return { drain: app.drain, close: () => app.close() }
+    })
   })
   if (gateway === undefined) throw new Error('the gateway did not start')
   return gateway
