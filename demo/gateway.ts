@@ -1,4 +1,5 @@
 /** One gateway, built and ended the way the production entry does it. */
+import { setTimeout as pause } from 'node:timers/promises'
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 import type { WebSocket } from 'ws'
 import { build } from '../src/app.ts'
@@ -6,6 +7,7 @@ import { loadConfig } from '../src/config.ts'
 import { MemoryKv } from '../src/embedded/memory-kv.ts'
 import { Lifecycle } from '../src/lifecycle.ts'
 import type { Clock } from '../src/ports.ts'
+import { serve } from '../src/serve.ts'
 import type { GatewayAdapters } from './outside.ts'
 import type { Directory } from './services/directory.ts'
 
@@ -56,18 +58,13 @@ export async function startGateway (options: GatewayOptions): Promise<Gateway> {
   let gateway: Gateway | undefined
   await lifecycle.start(async () => {
     const app = await build(config, { ...options.adapters, logger: logger.child({ node: nodeId }) })
-    try {
-      await app.listen({ host: config.ws.host, port: config.ws.port })
+    return await serve(app, { host: config.ws.host, port: config.ws.port }, async () => {
       const port = portOf(app)
       await untilReady(`http://127.0.0.1:${port}/readyz`)
       const grpc = await directory.gateway(nodeId)
       if (grpc === undefined) throw new Error(`${nodeId} is not in the registry`)
       gateway = { nodeId, url: `ws://127.0.0.1:${port}/ws`, port, grpc, close: () => lifecycle.end({ signal: 'SIGTERM' }), kill: () => cutOff(app, options.adapters) }
-    } catch (error) {
-      await app.close()
-      throw error
-    }
-    return { drain: app.drain, close: () => app.close() }
+    })
   })
   if (gateway === undefined) throw new Error('the gateway did not start')
   return gateway
@@ -88,7 +85,7 @@ export async function untilReady (url: string): Promise<void> {
     const body = await response.text()
     if (response.ok) return
     if (performance.now() > deadline) throw new Error(`the gateway is not ready: ${body}`)
-    await new Promise((resolve) => { setTimeout(resolve, READY_POLL_MS) })
+    await pause(READY_POLL_MS)
   }
 }
 

@@ -4,10 +4,7 @@
  */
 import { randomBytes } from 'node:crypto'
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
-import { ChannelPool } from '../plugins/lib/channel-pool.ts'
-import { methodDefinition } from '../plugins/lib/grpc-service.ts'
 import type { PushMessageRequest, PushMessageResponse } from '../src/generated/gateway/v1/gateway.ts'
-import { UserErrorCode, UserServiceDefinition } from '../src/generated/user/v1/user.ts'
 import type { Clock } from '../src/ports.ts'
 import { portOf, startGateway, type Gateway } from './gateway.ts'
 import { GatewayClient } from './gateway-client.ts'
@@ -21,6 +18,7 @@ import { Directory } from './services/directory.ts'
 import { GroupPublisher } from './services/group-publisher.ts'
 import { listenIm } from './services/im-server.ts'
 import { ImStandIn } from './services/im.ts'
+import { MembershipClient } from './services/membership-client.ts'
 import { RegistryView } from './services/registry-view.ts'
 import { Receipts } from './services/receipts.ts'
 import { UsersStandIn } from './services/users.ts'
@@ -48,9 +46,7 @@ export interface WorldWatch extends ProcessWatch {
   readonly onPush?: (request: PushMessageRequest, response: PushMessageResponse | undefined, startedMs: number) => void
 }
 
-const USER_DEADLINE_MS = 2_000
 const SECRET_BYTES = 32
-const MEMBERSHIP = methodDefinition(UserServiceDefinition.fullName, UserServiceDefinition.methods.validateGroupMembership)
 
 export class World {
   readonly auth: AuthStandIn
@@ -66,7 +62,7 @@ export class World {
   readonly #http: FastifyInstance
   readonly #gateways = new Set<Gateway>()
   #hosts: readonly [auth: GrpcHost, im: GrpcHost, user: GrpcHost] | undefined
-  #userPool: ChannelPool | undefined
+  #memberships: MembershipClient | undefined
 
   private constructor (options: WorldOptions) {
     const { outside, clock, logger, accessTokenTtlMs, refreshTokenTtlMs } = options
@@ -83,7 +79,10 @@ export class World {
       clock
     })
     this.users = new UsersStandIn({ producer, clock })
-    const isMember = (groupId: string, userId: string): Promise<boolean | undefined> => this.#isMember(groupId, userId)
+    const isMember = async (groupId: string, userId: string): Promise<boolean | undefined> => {
+      if (this.#memberships === undefined) throw new Error('the User Service does not listen')
+      return await this.#memberships.isMember(groupId, userId)
+    }
     this.im = new ImStandIn({
       store,
       delivery: new Delivery({
@@ -116,7 +115,7 @@ export class World {
     try {
       world.#view.start()
       world.#hosts = [await world.auth.listen(), await listenIm(world.im), await world.users.listen()]
-      world.#userPool = new ChannelPool({ address: world.#hosts[2].address, channels: 1, clock: options.clock })
+      world.#memberships = new MembershipClient(world.#hosts[2].address, options.clock)
       await world.#http.listen({ host: '127.0.0.1', port: options.httpPort })
       return world
     } catch (error) {
@@ -189,17 +188,8 @@ export class World {
     await Promise.allSettled([this.im.close(), this.#http.close()])
     this.gatewayClient.close()
     this.#view.stop()
-    this.#userPool?.close()
+    this.#memberships?.close()
     await Promise.allSettled(this.#hosts?.map((host) => host.close()) ?? [])
     await Promise.allSettled([this.#options.outside.close()])
-  }
-
-  /** The User Service's word, over gRPC as an IM Service elsewhere would ask. */
-  async #isMember (groupId: string, userId: string): Promise<boolean | undefined> {
-    if (this.#userPool === undefined) throw new Error('the User Service does not listen')
-    const { isMember, errorCode } = await this.#userPool.unary(MEMBERSHIP, { groupId, userId }, USER_DEADLINE_MS)
-    if (errorCode === UserErrorCode.USER_ERROR_CODE_GROUP_NOT_FOUND) return undefined
-    if (errorCode !== UserErrorCode.USER_ERROR_CODE_UNSPECIFIED) throw new Error(`the User Service answered with error ${errorCode}`)
-    return isMember
   }
 }

@@ -73,6 +73,7 @@ export default fp<ConnectionsOptions>(async function connections (fastify, optio
     onFrame: (connection, data, isBinary) => { core.inbound.onFrame(connection, data, isBinary) },
     onControl: (connection) => core.inbound.onControl(connection),
     onDrained: (connection) => { core.sessions.onSocketDrained(connection) },
+    onClosing: (connection) => { core.outbox.finish(connection) },
     onClosed: (connection, kind) => { core.sessions.onSocketClosed(connection, kind) }
   })
   const onUpgrade = (request: IncomingMessage, socket: Duplex, head: Buffer): void => { guard.handle(request, socket, head) }

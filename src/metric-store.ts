@@ -34,7 +34,7 @@ class Family<C> {
   constructor (row: MetricRow, make: () => C) {
     this.row = row
     this.#make = make
-    if (row.labels === undefined) this.cells.set('', make())
+    for (const key of row.values ?? (row.labels === undefined ? [''] : [])) this.cells.set(key, make())
   }
 
   cell (labels: readonly string[]): C {

@@ -2,9 +2,13 @@
  * The one table of metrics. Names carry the prefix `im_gateway_` when they are exposed. No user, device, message
  * or group id is ever a label [GW-OBS-1].
  */
+import { CLOSE } from './protocol/close-codes.ts'
+
 export interface MetricRow {
   readonly help: string
   readonly labels?: readonly string[]
+  /** All that its one label can be, where that is little and known: told as 0 from the start, for a series that begins with 1 has not increased. */
+  readonly values?: readonly string[]
   /** Upper bounds in the unit of the name; histograms only. */
   readonly buckets?: readonly number[]
 }
@@ -14,32 +18,32 @@ const SIZES = [1, 10, 50, 100, 500, 1000, 5000, 10000, 50000]
 
 export const COUNTERS = {
   connections_opened_total: { help: 'Connections that got their welcome' },
-  connections_closed_total: { help: 'Connections that ended, by reason of the close-code table', labels: ['reason'] },
+  connections_closed_total: { help: 'Connections that ended, by reason of the close-code table', labels: ['reason'], values: Object.values(CLOSE).map(({ reason }) => reason) },
   handshake_failures_total: { help: 'Upgrades that were refused, by error code or guard reason', labels: ['reason'] },
   origin_refused_total: { help: 'Upgrades refused for their Origin' },
   frames_in_total: { help: 'Frames from clients by type', labels: ['type'] },
   frames_out_total: { help: 'Frames to clients by type', labels: ['type'] },
   frames_dropped_total: { help: 'Frames from clients dropped unparsed, over the frame bucket' },
   bytes_written_total: { help: 'Bytes written to client sockets' },
-  rate_limited_total: { help: 'Frames refused by a token bucket, by type', labels: ['type'] },
+  rate_limited_total: { help: 'Frames refused by a token bucket, by type', labels: ['type'], values: ['send_msg', 'auth'] },
   messages_routed_total: { help: 'send_msg by result: ok, or the error code', labels: ['kind', 'result'] },
   messages_joined_total: { help: 'Repeats that joined a message under way' },
-  upstream_retries_total: { help: 'Second attempts of upstream calls', labels: ['service'] },
-  push_outcomes_total: { help: 'Pushes by device outcome', labels: ['outcome'] },
-  pushes_refused_total: { help: 'Pushes refused before a device was looked up, by gRPC status', labels: ['status'] },
-  acks_ignored_total: { help: 'Device acknowledgements without effect: late, repeated, foreign, unknown', labels: ['kind'] },
+  upstream_retries_total: { help: 'Second attempts of upstream calls', labels: ['service'], values: ['auth', 'im', 'user'] },
+  push_outcomes_total: { help: 'Pushes by device outcome', labels: ['outcome'], values: ['ACKED', 'ACK_TIMEOUT', 'SLOW', 'GONE', 'UNREACHABLE', 'NOT_CONNECTED', 'WRITTEN'] },
+  pushes_refused_total: { help: 'Pushes refused before a device was looked up, by gRPC status', labels: ['status'], values: ['INVALID_ARGUMENT', 'RESOURCE_EXHAUSTED', 'DEADLINE_EXCEEDED', 'UNAVAILABLE', 'INTERNAL'] },
+  acks_ignored_total: { help: 'Device acknowledgements without effect: late, repeated, foreign, unknown', labels: ['kind'], values: ['late', 'repeated', 'foreign', 'unknown'] },
   group_records_total: { help: 'Bus records by topic and result', labels: ['topic', 'result'] },
   group_deliveries_total: { help: 'Group messages handed to outboxes' },
   cache_requests_total: { help: 'Cache look-ups', labels: ['cache', 'result'] },
-  evictions_total: { help: 'Slow readers that were closed, by limit', labels: ['limit'] },
+  evictions_total: { help: 'Slow readers that were closed, by limit', labels: ['limit'], values: ['bytes', 'age', 'total', 'silent'] },
   registry_operations_total: { help: 'Registry operations by kind and result', labels: ['operation', 'result'] },
-  registry_transactions_total: { help: 'etcd transactions', labels: ['result'] },
-  registry_leases_lost_total: { help: 'Leases that were lost: not renewed in time, or gone in etcd', labels: ['reason'] },
-  registry_bad_values_total: { help: 'Keys and values under /registry/ that no gateway understands', labels: ['kind'] },
-  registry_verdicts_total: { help: 'Sessions that the registry had closed', labels: ['verdict'] },
-  watch_breaks_total: { help: 'Times the registry watch ended and was opened again', labels: ['reason'] },
+  registry_transactions_total: { help: 'etcd transactions', labels: ['result'], values: ['ok', 'rejected', 'unavailable'] },
+  registry_leases_lost_total: { help: 'Leases that were lost: not renewed in time, or gone in etcd', labels: ['reason'], values: ['deadline', 'gone'] },
+  registry_bad_values_total: { help: 'Keys and values under /registry/ that no gateway understands', labels: ['kind'], values: ['key', 'user', 'node', 'revoked'] },
+  registry_verdicts_total: { help: 'Sessions that the registry had closed', labels: ['verdict'], values: ['replaced'] },
+  watch_breaks_total: { help: 'Times the registry watch ended and was opened again', labels: ['reason'], values: ['ended', 'silent'] },
   watch_resync_total: { help: 'Times the registry watch had to read everything again' },
-  certificate_renewals_total: { help: 'Times the certificate of the WebSocket port changed: taken, or refused and the one before kept', labels: ['result'] },
+  certificate_renewals_total: { help: 'Times the certificate of the WebSocket port changed: taken, or refused and the one before kept', labels: ['result'], values: ['taken', 'refused'] },
   kafka_restarts_total: { help: 'Times the Kafka consumer was started again' },
   worker_restarts_total: { help: 'Worker processes that ended by themselves and were replaced' },
   auth_checks_total: { help: 'Token checks by where they were decided and the result', labels: ['by', 'result'] },

@@ -1,11 +1,12 @@
 /** One of several workers: a whole node, whose primary tells it when to end and answers for all of them. */
-import type { FastifyBaseLogger, FastifyInstance, FastifyListenOptions } from 'fastify'
+import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 import { withOwnPorts } from '../plugins/lib/worker-process.ts'
 import { build } from './app.ts'
 import type { Config } from './config.ts'
 import { systemClock } from './embedded/system-clock.ts'
 import type { HealthReport } from './health.ts'
 import type { Running } from './lifecycle.ts'
+import { serve } from './serve.ts'
 import { Channel, type Handlers } from './workers/channel.ts'
 import { ANSWER_TIMEOUT_MS } from './workers/worker-pool.ts'
 
@@ -48,15 +49,8 @@ export async function openWorker ({ config, logger, reusePort, send, onMessage, 
     explain: (query: Parameters<typeof operations.explain>[0]) => operations.explain(query),
     disconnect: (query: Parameters<typeof operations.disconnect>[0]) => operations.disconnect(query)
   })
-  try {
-    // Fastify hands its options on to net.Server.listen, which knows more than its types do.
-    const address: FastifyListenOptions & { readonly reusePort: boolean } = { host: config.ws.host, port: config.ws.port, reusePort }
-    await app.listen(address)
-  } catch (error) {
-    await app.close()
-    throw error
-  }
+  const running = await serve(app, { host: config.ws.host, port: config.ws.port, reusePort })
   // Where the primary is gone already, this process is told so as well.
   primary.call('ready', ANSWER_TIMEOUT_MS).catch(() => {})
-  return { drain: app.drain, close: () => app.close() }
+  return running
 }

@@ -49,17 +49,11 @@ export function AddDialog ({ room }: { readonly room: Room }) {
         <h2 id='add-title'>Add</h2>
         <form onSubmit={addPerson}>
           <label for='person-name'>A person</label>
-          <div class='row'>
-            <input id='person-name' name='name' type='text' required pattern={NAME} title={NAME_HINT} placeholder='dave' autoComplete='off' autoCapitalize='none' />
-            <button type='submit' class='primary'>Add person</button>
-          </div>
+          <NameRow id='person-name' example='dave' action='Add person' />
         </form>
         <form onSubmit={addGroup}>
           <label for='group-name'>A group</label>
-          <div class='row'>
-            <input id='group-name' name='name' type='text' required pattern={NAME} title={NAME_HINT} placeholder='lunch' autoComplete='off' autoCapitalize='none' />
-            <button type='submit' class='primary'>Add group</button>
-          </div>
+          <NameRow id='group-name' example='lunch' action='Add group' />
           <fieldset>
             <legend>Members</legend>
             {room.people.map(({ name }) => <label key={name}><input type='checkbox' name='member' value={name} defaultChecked /> {name}</label>)}
@@ -69,6 +63,15 @@ export function AddDialog ({ room }: { readonly room: Room }) {
         <button type='button' onClick={close}>Close</button>
       </dialog>
     </>
+  )
+}
+
+function NameRow ({ id, example, action }: { readonly id: string, readonly example: string, readonly action: string }) {
+  return (
+    <div class='row'>
+      <input id={id} name='name' type='text' required pattern={NAME} title={NAME_HINT} placeholder={example} autoComplete='off' autoCapitalize='none' />
+      <button type='submit' class='primary'>{action}</button>
+    </div>
   )
 }
 

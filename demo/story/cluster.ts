@@ -1,6 +1,7 @@
 /** Steps that need more than one node: neither a user nor the IM Service can tell that they are many. */
+import { setTimeout as pause } from 'node:timers/promises'
 import { Crowd } from './crowd.ts'
-import { check, onAll, pause, same, type Stage } from './stage.ts'
+import { check, onAll, same, type Stage } from './stage.ts'
 
 const TAKEOVER_MS = 1_000
 const CROWD = 9

@@ -1,8 +1,9 @@
 /** People with the reference client who talk to each other while nodes come and go. */
+import { setTimeout as pause } from 'node:timers/promises'
 import WebSocket from 'ws'
 import { ImClient, type Message, type SocketConstructor } from '../../client/src/index.ts'
 import { conversationOf } from '../stores/message-store.ts'
-import { pause, same, type Stage } from './stage.ts'
+import { same, type Stage } from './stage.ts'
 
 const PAUSE_MS = 20
 

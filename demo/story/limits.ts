@@ -1,7 +1,8 @@
 /** Steps of those who are refused, ask too much, fall silent or are sent away. */
+import { setTimeout as pause } from 'node:timers/promises'
 import { RefusedError, SendError } from '../client.ts'
 import { Outcome, Scope } from '../../src/generated/gateway/v1/gateway.ts'
-import { check, pause, refusal, same, type Stage } from './stage.ts'
+import { check, refusal, same, type Stage } from './stage.ts'
 
 export async function badToken (stage: Stage): Promise<void> {
   const good = stage.world.auth.mint(stage.user('alice'), 'tablet').accessToken

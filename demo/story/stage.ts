@@ -1,5 +1,6 @@
 /** What the steps of the story share: the world, the people in it, and how they check what they see. */
 import { randomUUID } from 'node:crypto'
+import { setTimeout as pause } from 'node:timers/promises'
 import { DemoClient, type ClientOptions, type ServerFrame } from '../client.ts'
 import type { Gateway } from '../gateway.ts'
 import type { World } from '../world.ts'
@@ -123,9 +124,4 @@ export async function refusal (promise: Promise<unknown>, what: string): Promise
 /** The message on every one of these devices. */
 export async function onAll (clients: readonly DemoClient[], msgId: string): Promise<ServerFrame[]> {
   return await Promise.all(clients.map((client) => client.message(msgId)))
-}
-
-/** Time that has to pass, because the rule that is shown is one of time. */
-export function pause (ms: number): Promise<void> {
-  return new Promise((resolve) => { setTimeout(resolve, ms) })
 }

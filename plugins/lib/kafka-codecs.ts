@@ -8,6 +8,7 @@ import kafkajs from 'kafkajs'
 import { Decompress } from 'fzstd'
 import * as lz4 from 'lz4js'
 import snappy from 'snappyjs'
+import { inflateLz4 } from './lz4-frame.ts'
 
 const { CompressionCodecs, CompressionTypes } = kafkajs
 
@@ -43,31 +44,6 @@ export const inflateSnappy: Inflate = (compressed, maxBytes) => {
     at += length
   }
   return Buffer.concat(blocks, total)
-}
-
-export const inflateLz4: Inflate = (compressed, maxBytes) => {
-  // Blocks times their greatest size: at most one block too much, and known before any work is done.
-  const bound = lz4.decompressBound(compressed) as unknown as number
-  if (!(bound >= 0 && bound <= maxBytes)) throw new RangeError(`a batch grows past ${maxBytes} bytes`)
-  checkLz4Blocks(compressed)
-  const target = Buffer.allocUnsafe(bound)
-  const length = lz4.decompressFrame(compressed, target)
-  // Writes past the end go nowhere: the frame said less than it had.
-  if (length > bound) throw new RangeError('an lz4 frame is longer than it says')
-  return target.subarray(0, length)
-}
-
-/** Throws a RangeError where a block, or the mark behind the last one, is not there: the library would walk on past the end for as long as the block says. */
-function checkLz4Blocks (compressed: Buffer): void {
-  const flags = compressed.readUInt8(4)
-  const sumBytes = (flags & 0x10) === 0 ? 0 : 4
-  let at = (flags & 0x08) === 0 ? 7 : 15
-  for (;;) {
-    const size = compressed.readUInt32LE(at)
-    if (size === 0) return
-    // The highest bit says that the block is not compressed.
-    at += 4 + sumBytes + (size & 0x7fffffff)
-  }
 }
 
 export const inflateZstd: Inflate = (compressed, maxBytes) => {

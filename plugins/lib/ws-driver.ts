@@ -32,6 +32,8 @@ export interface SocketEvents {
   /** A ping or a pong; whether a ping is to be answered. */
   onControl (connection: Connection): boolean
   onDrained (connection: Connection): void
+  /** A close frame of `ws` itself, to a violation or to the client's close, is about to be written. */
+  onClosing (connection: Connection): void
   /** Whatever code the client gave, it closed: the others of the table are ours to say. */
   onClosed (connection: Connection, kind: CloseKind): void
 }
@@ -81,6 +83,12 @@ export function wsSockets (): WsSockets {
         default: return false
       }
       return true
+    }
+
+    /** `ws` closes before it tells why: the answers to the frames before leave first. */
+    override close (code?: number, reason?: string | Buffer): void {
+      if (this.connection !== undefined && this.readyState === this.OPEN) events.onClosing(this.connection)
+      super.close(code, reason)
     }
 
     #onError (connection: Connection, { code }: { code?: string }): void {

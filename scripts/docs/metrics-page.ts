@@ -2,15 +2,14 @@
 import { ERRORS } from '../../src/errors.ts'
 import { COUNTERS, GAUGES, HISTOGRAMS, PRIMARY_METRICS, type MetricRow } from '../../src/metrics.ts'
 import { SERIES_LIMIT } from '../../src/metric-store.ts'
-import { CLOSE } from '../../src/protocol/close-codes.ts'
 import { PREFIX } from '../../plugins/metrics.ts'
 import { CLIENT_FRAMES } from './client-frames.ts'
 import { code, table, writtenFrom } from './markdown.ts'
 import { SERVER_FRAMES } from './server-frames.ts'
 
-/** The values of each label, of every metric that has labels: the compiler asks for those that are missing. */
+/** The values of each label, of every metric that has labels and no table of their values: the compiler asks for those that are missing. */
 type Labels<Table extends Readonly<Record<string, MetricRow>>> = {
-  readonly [Name in keyof Table as Table[Name] extends { labels: readonly string[] } ? Name : never]: { readonly [Label in Table[Name] extends { labels: ReadonlyArray<infer L extends string> } ? L : never]: string }
+  readonly [Name in keyof Table as Table[Name] extends { values: readonly string[] } ? never : Table[Name] extends { labels: readonly string[] } ? Name : never]: { readonly [Label in Table[Name] extends { labels: ReadonlyArray<infer L extends string> } ? L : never]: string }
 }
 
 const list = (values: readonly string[]): string => [...new Set(values)].map(code).join(' ')
@@ -19,26 +18,13 @@ const SERVICE = list(['auth', 'im', 'user'])
 const TOPIC = list(['group_msg', 'membership_change', 'read_receipt_events'])
 
 const LABELS: Labels<typeof COUNTERS> & Labels<typeof GAUGES> & Labels<typeof HISTOGRAMS> = {
-  connections_closed_total: { reason: list(Object.values(CLOSE).map(({ reason }) => reason)) },
   handshake_failures_total: { reason: `${CODES}, or ${list(['path', 'timeout'])}` },
   frames_in_total: { type: list([...Object.keys(CLIENT_FRAMES), 'invalid']) },
   frames_out_total: { type: list(Object.keys(SERVER_FRAMES)) },
-  rate_limited_total: { type: list(['send_msg', 'auth']) },
   messages_routed_total: { kind: list(['private', 'group']), result: `${code('ok')}, or ${CODES}` },
-  upstream_retries_total: { service: SERVICE },
-  push_outcomes_total: { outcome: list(['ACKED', 'ACK_TIMEOUT', 'SLOW', 'GONE', 'UNREACHABLE', 'NOT_CONNECTED', 'WRITTEN']) },
-  pushes_refused_total: { status: list(['INVALID_ARGUMENT', 'RESOURCE_EXHAUSTED', 'DEADLINE_EXCEEDED', 'UNAVAILABLE', 'INTERNAL']) },
-  acks_ignored_total: { kind: list(['late', 'repeated', 'foreign', 'unknown']) },
   group_records_total: { topic: TOPIC, result: list(['ok', 'no_members', 'group_not_found', 'not_told', 'failed', 'empty', 'too_large', 'bad_json', 'bad_shape', 'key_mismatch', 'fault']) },
   cache_requests_total: { cache: list(['membership', 'redis', 'routes']), result: list(['hit', 'miss', 'stale', 'error']) },
-  evictions_total: { limit: list(['bytes', 'age', 'total', 'silent']) },
   registry_operations_total: { operation: list(['admit', 'register', 'put_again', 'remove', 'renew', 'queue']), result: `${code('ok')}, or why not` },
-  registry_transactions_total: { result: list(['ok', 'rejected', 'unavailable']) },
-  registry_leases_lost_total: { reason: list(['deadline', 'gone']) },
-  registry_bad_values_total: { kind: list(['key', 'user', 'node', 'revoked']) },
-  registry_verdicts_total: { verdict: list(['replaced']) },
-  watch_breaks_total: { reason: list(['ended', 'silent']) },
-  certificate_renewals_total: { result: list(['taken', 'refused']) },
   auth_checks_total: { by: list(['local', 'cache', 'service', 'revoked', 'limit']), result: `${code('ok')}, or ${CODES}` },
   kafka_lag: { topic: TOPIC },
   breaker_state: { service: SERVICE },
@@ -77,8 +63,8 @@ ${rows(HISTOGRAMS)}
 
 function rows (metrics: Readonly<Record<string, MetricRow>>): string {
   const hasBuckets = Object.values(metrics).some(({ buckets }) => buckets !== undefined)
-  return table(['metric', 'meaning', 'labels', ...(hasBuckets ? ['buckets'] : [])], Object.entries(metrics).map(([name, { help, buckets }]) => {
-    const labels = Object.entries<string>((LABELS as Readonly<Record<string, Readonly<Record<string, string>>>>)[name] ?? {})
+  return table(['metric', 'meaning', 'labels', ...(hasBuckets ? ['buckets'] : [])], Object.entries(metrics).map(([name, { help, labels: [label = ''] = [], values, buckets }]) => {
+    const labels = Object.entries<string>(values === undefined ? (LABELS as Readonly<Record<string, Readonly<Record<string, string>>>>)[name] ?? {} : { [label]: list(values) })
     return [code(name), help, labels.map(([label, values]) => `${code(label)}: ${values}`).join('; '), ...(hasBuckets ? [(buckets ?? []).join(' ')] : [])]
   }))
 }

@@ -156,7 +156,7 @@ export function dashboard (): object {
     timezone: 'browser',
     templating: {
       list: [
-        { type: 'datasource', name: 'datasource', label: 'Prometheus', query: 'prometheus', current: {}, hide: 0 },
+        { type: 'datasource', name: 'datasource', label: 'Prometheus', query: 'prometheus', hide: 0 },
         variable('job', 'Job', 'label_values(im_gateway_build_info, job)'),
         variable('instance', 'Node', 'label_values(im_gateway_build_info{job=~"$job"}, instance)')
       ]
@@ -188,7 +188,7 @@ function graph ({ title, unit, queries, about, limit }: Panel, id: number, gridP
       },
       overrides: []
     },
-    options: { legend: { displayMode: 'list', placement: 'bottom', showLegend: true }, tooltip: { mode: 'multi', sort: 'desc' } },
+    options: { legend: { displayMode: 'list', placement: 'bottom', showLegend: true, calcs: [] }, tooltip: { mode: 'multi', sort: 'desc' } },
     targets: queries.map(([expr, legendFormat], at) => ({ refId: String.fromCharCode(65 + at), datasource: DATASOURCE, expr, legendFormat, editorMode: 'code', range: true }))
   }
 }

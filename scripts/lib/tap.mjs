@@ -18,10 +18,15 @@ export async function runTap (paths, { jobs, fileTimeoutS, timeoutMs, compiled =
   const totals = { passed: 0, failed: 0, files: [] }
   let block = []
   let tests = []
+  let isDiagnosis = false
   const onLine = (line) => {
     const end = FILE_END.exec(line)
     const sums = TOTALS.exec(line)
-    if (sums) {
+    if (isDiagnosis || (line === '  ---' && block.length === 0)) {
+      // Behind the line of a file that failed: how its process ended.
+      isDiagnosis = line !== '  ...'
+      process.stdout.write(`${line}\n`)
+    } else if (sums) {
       totals.passed += Number(sums[2] ?? 0)
       // Skipped and to-do assertions are tests that did not run: here they count as failures.
       totals.failed += Number(sums[3] ?? 0) + Number(sums[4] ?? 0) + Number(sums[5] ?? 0)

@@ -163,13 +163,16 @@ export class Tracker {
 
   #move (first: PendingPush, successor: Connection): void {
     const { msgId, frame } = first
-    const inPlace = successor.pending?.find(msgId)
-    const result = this.#isFull(successor) ? 'slow' : inPlace === undefined ? this.#options.outbox.send(successor, frame, 'message') : 'queued'
+    let head = successor.pending?.find(msgId)
+    let result: SendResult = this.#isFull(successor) ? 'slow' : 'queued'
+    if (result === 'queued' && head === undefined) {
+      result = this.#options.outbox.send(successor, frame, 'message')
+      head = successor.pending?.find(msgId) // as in `push`: sending may have moved waits to here
+    }
     if (result !== 'queued') {
       this.#settleAll(first, result === 'slow' ? 'SLOW' : 'GONE')
       return
     }
-    let head = successor.pending?.find(msgId)
     for (let push: PendingPush | null = first; push !== null;) {
       const next: PendingPush | null = push.nextJoined
       this.#remove(push)

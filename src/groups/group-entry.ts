@@ -82,12 +82,8 @@ export class GroupEntry {
   }
 
   removeLocal (user: UserEntry): void {
-    const { groups, groupSlots } = user
-    const at = groups?.indexOf(this) ?? -1
-    if (at === -1 || groups === null || groupSlots === null) return
-    this.#free(groupSlots[at] as number)
-    groups.splice(at, 1)
-    groupSlots.splice(at, 1)
+    const slot = this.#unlist(user)
+    if (slot !== undefined) this.#free(slot)
   }
 
   /** The user is gone: out of all local lists, in as many steps as there are groups. */
@@ -102,12 +98,15 @@ export class GroupEntry {
   dissolve (): void {
     const forgotten = this.local
     this.local = []
-    for (const { groups, groupSlots } of forgotten) {
-      const at = groups?.indexOf(this) ?? -1
-      if (at === -1) continue
-      groups?.splice(at, 1)
-      groupSlots?.splice(at, 1)
-    }
+    for (const user of forgotten) this.#unlist(user)
+  }
+
+  /** Out of the user's lists; its slot in the local list, undefined where it had none. */
+  #unlist ({ groups, groupSlots }: UserEntry): number | undefined {
+    const at = groups?.indexOf(this) ?? -1
+    if (at === -1) return undefined
+    groups?.splice(at, 1)
+    return groupSlots?.splice(at, 1)[0]
   }
 
   /** The last of the list takes the place that becomes free. */

@@ -2,12 +2,12 @@ import { pino } from 'pino'
 import t, { type Test } from 'tap'
 import { DemoClient, within } from '../../demo/client.ts'
 import type { LiveState } from '../../demo/live-state.ts'
-import { openEmbedded } from '../../demo/outside-embedded.ts'
 import { buildPage } from '../../demo/page-assets.ts'
 import { PageServer } from '../../demo/page-server.ts'
-import { World } from '../../demo/world.ts'
+import type { World } from '../../demo/world.ts'
 import { systemClock } from '../../src/embedded/system-clock.ts'
 import { eventually } from '../helpers/bus-conformance.ts'
+import { startEmbeddedWorld } from '../helpers/embedded-world.ts'
 
 t.setTimeout(50_000)
 
@@ -15,24 +15,9 @@ const PATIENCE_MS = 20_000
 const ENV = { REGISTRY_TTL: '2s', REGISTRY_RENEW_INTERVAL: '500ms', DRAIN_TIMEOUT: '5s', MAX_EVENT_LOOP_DELAY: '10s' }
 
 async function startPage (t: Test) {
-  const logger = pino({ level: 'silent' })
-  const page = new PageServer({ assets: await buildPage(), clock: systemClock, logger, restartDelayMs: 600 })
-  const world = await World.start({
-    outside: openEmbedded(systemClock, logger),
-    clock: systemClock,
-    logger,
-    accessTokenTtlMs: 60_000,
-    refreshTokenTtlMs: 60_000,
-    httpPort: 0,
-    processes: false,
-    gatewayEnv: ENV,
-    watch: page.watch,
-    extend: page.mount.bind(page)
-  })
-  t.teardown(async () => {
-    await page.nodes.close()
-    await world.close()
-  })
+  const page = new PageServer({ assets: await buildPage(), clock: systemClock, logger: pino({ level: 'silent' }), restartDelayMs: 600 })
+  const world = await startEmbeddedWorld(t, { gatewayEnv: ENV, watch: page.watch, extend: page.mount.bind(page) })
+  t.teardown(() => page.nodes.close())
   for (const name of ['a', 'b']) page.nodes.add(await world.startGateway(name))
   return { world, page }
 }

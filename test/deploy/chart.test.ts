@@ -172,16 +172,18 @@ t.test('helm installs the chart into a real API server, upgrades it, rolls it ba
     t.match(ingress?.spec, { ingressClassName: 'higress', rules: [{ host: 'chat.example.com', http: { paths: [{ path: '/ws', pathType: 'Exact', backend: { service: { name: NAME, port: { name: 'ws' } } } }] } }] })
   })
 
-  await t.test('the Gateway and the route for Envoy Gateway are admitted, and lead to the Service', async (t) => {
-    const text = readFileSync(join(root, 'deploy/kubernetes/envoy-gateway.yaml'), 'utf8')
-    const routes = parseAllDocuments(text).map((document) => document.toJS() as KubernetesObject).filter(({ apiVersion }) => apiVersion.startsWith('gateway.networking.k8s.io/'))
-    t.same(routes.map(({ kind }) => kind), ['Gateway', 'HTTPRoute'])
-    const manifest = routes.map((route) => stringify(route)).join('---\n')
+  await t.test('the Gateway, the route and the policy for Envoy Gateway are admitted, and lead to the Service', async (t) => {
+    const manifest = readFileSync(join(root, 'deploy/kubernetes/envoy-gateway.yaml'), 'utf8')
+    const written = parseAllDocuments(manifest).map((document) => document.toJS() as KubernetesObject)
+    t.same(written.map(({ kind }) => kind), ['Gateway', 'HTTPRoute', 'BackendTrafficPolicy'])
     const apply = (manifest: string): Answer => cluster.run('kubectl', ['apply', '--namespace', NAMESPACE, '--validate=strict', '--filename=-'], manifest)
     t.match(apply(manifest.replace('Exact', 'Whole')), { code: 1, words: /path\.type: Unsupported value: "Whole"/ })
+    t.match(apply(manifest.replace('LeastRequest', 'LeastRequests')), { code: 1, words: /loadBalancer\.type: Unsupported value: "LeastRequests"/ })
     t.match(apply(manifest), { code: 0 })
-    for (const [i, stored] of cluster.stored(NAMESPACE, manifest).entries()) t.hasStrict(stored, routes[i])
-    const [{ backendRefs: [backend] }] = routes[1]?.spec['rules'] as [{ readonly backendRefs: [{ readonly name: string, readonly port: number }] }]
+    for (const [i, stored] of cluster.stored(NAMESPACE, manifest).entries()) t.hasStrict(stored, written[i])
+    const [, route, policy] = written
+    t.match(policy?.spec['targetRefs'], [{ kind: route?.kind, name: route?.metadata.name }])
+    const [{ backendRefs: [backend] }] = route?.spec['rules'] as [{ readonly backendRefs: [{ readonly name: string, readonly port: number }] }]
     const service = release(cluster).stored.find(({ kind, metadata }) => kind === 'Service' && metadata.name === backend.name)
     t.match(service?.spec['ports'], [{ port: backend.port, targetPort: 'ws' }])
     cluster.ask('kubectl', ['delete', '--namespace', NAMESPACE, '--filename=-'], manifest)

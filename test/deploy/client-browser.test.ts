@@ -1,18 +1,16 @@
 /** The client in a real browser, against a real gateway: what its README promises of pages. */
 import Fastify from 'fastify'
-import { pino } from 'pino'
 import type { Page } from 'playwright-core'
 import t, { type Test } from 'tap'
 import { DemoClient } from '../../demo/client.ts'
 import { EdgeProxy } from '../../demo/edge-proxy.ts'
 import { portOf } from '../../demo/gateway.ts'
-import { openEmbedded } from '../../demo/outside-embedded.ts'
-import { World } from '../../demo/world.ts'
 import { bundleClient } from '../../scripts/lib/client-bundle.ts'
 import { systemClock } from '../../src/embedded/system-clock.ts'
 import type { PushMessageResponse } from '../../src/generated/gateway/v1/gateway.ts'
 import { eventually } from '../helpers/bus-conformance.ts'
 import { startChromium } from '../helpers/chromium.ts'
+import { startEmbeddedWorld } from '../helpers/embedded-world.ts'
 
 t.setTimeout(280_000)
 
@@ -21,20 +19,11 @@ const COUNT = 20
 
 /** A page of nobody's with the built client in it; the way to the gateway can be cut. */
 async function startPage (t: Test) {
-  const logger = pino({ level: 'silent' })
   const pushes = new Map<string, PushMessageResponse | undefined>()
-  const world = await World.start({
-    outside: openEmbedded(systemClock, logger),
-    clock: systemClock,
-    logger,
-    accessTokenTtlMs: 60_000,
-    refreshTokenTtlMs: 60_000,
-    httpPort: 0,
-    processes: false,
+  const world = await startEmbeddedWorld(t, {
     gatewayEnv: { MAX_EVENT_LOOP_DELAY: '10s' },
     watch: { onPush: ({ msgId }, response) => { pushes.set(msgId, response) } }
   })
-  t.teardown(() => world.close())
   const gateway = await world.startGateway('browser')
   for (const user of ['alice', 'bob']) world.users.addUser(user)
 

@@ -1,6 +1,6 @@
 /** The closing handshake: codes, reasons, what comes behind a close (Autobahn 7). */
 import t from 'tap'
-import { closed, FrameNode, message, messageOf, pong } from '../helpers/frame-cases.ts'
+import { closed, error, FrameNode, message, messageOf, pong } from '../helpers/frame-cases.ts'
 import { closePayload, cutAt, fragmented, frame, octets, OP, upTo } from '../helpers/frames.ts'
 
 const node = await FrameNode.start(t)
@@ -28,6 +28,14 @@ node.group(t, 'what comes behind a close is not looked at', [
   { id: '7.1.7', name: 'bytes that are no frame', write: Buffer.concat([bye, Buffer.alloc(1_000, 0xff)]), answers: BYE },
   { id: '7.1.8', name: 'a ping before it is answered', write: Buffer.concat([frame(OP.ping, 'x'), bye]), answers: [pong('x'), ...BYE] },
   { id: '7.1.9', name: 'a binary message', write: Buffer.concat([bye, frame(OP.binary, 'x')]), answers: BYE }
+])
+
+node.group(t, 'an answer that is due leaves before the close that comes in the same read', [
+  { id: 'close.after-answer', name: 'of the client', write: Buffer.concat([frame(OP.text, '{}'), bye]), answers: [error('INVALID_MESSAGE'), ...BYE] },
+  { id: 'close.after-answers', name: 'of the client, all of them', write: Buffer.concat([frame(OP.text, '{}'), frame(OP.text, '{}'), bye]), answers: [error('INVALID_MESSAGE'), error('INVALID_MESSAGE'), ...BYE] },
+  { id: 'violation.after-answer', name: 'for a reserved opcode', write: Buffer.concat([frame(OP.text, '{}'), frame(3, '')]), answers: [error('INVALID_MESSAGE'), ...closed(1002)] },
+  { id: 'violation.after-answer.utf8', name: 'for what is no UTF-8', write: Buffer.concat([frame(OP.text, '{}'), frame(OP.text, Buffer.from([0xff]))]), answers: [error('INVALID_MESSAGE'), ...closed(1007)] },
+  { id: 'violation.after-answer.large', name: 'for a message over every limit', write: Buffer.concat([frame(OP.text, '{}'), frame(OP.text, 'x'.repeat(262_144))]), answers: [error('INVALID_MESSAGE'), ...closed(1009)] }
 ])
 
 node.group(t, 'what a close carries', [

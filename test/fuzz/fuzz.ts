@@ -2,6 +2,7 @@
  * Plays the cases of a target to a node and looks whether it bears them: nothing ends it, every socket is let go, no error
  * is logged, who does nothing wrong is served as before, and nothing is left behind.
  */
+import { setTimeout as pause } from 'node:timers/promises'
 import fc from 'fast-check'
 import { frames } from './frames.ts'
 import { grpc } from './grpc.ts'
@@ -37,8 +38,6 @@ export const MAX_SERIES = 500
 /** All deadlines of the node are shorter. */
 const SETTLE_MS = 10_000
 const PROBES = 3
-
-const pause = (ms: number): Promise<void> => new Promise((resolve) => { setTimeout(resolve, ms) })
 
 /** The cases that a seed stands for, without an end. */
 export function * casesOf (target: string, seed: number): Generator<unknown> {

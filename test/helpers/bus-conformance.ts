@@ -1,4 +1,5 @@
 /** What every ports.GroupBus has to do, whatever carries the records. */
+import { setTimeout as pause } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import type { BusRecord, GroupBus, Topic } from '../../src/ports.ts'
 
@@ -62,7 +63,7 @@ export async function eventually (holds: () => boolean | Promise<boolean>, patie
   const deadlineMs = performance.now() + patienceMs
   while (!await holds()) {
     if (performance.now() > deadlineMs) throw new Error(`waited ${patienceMs} ms in vain`)
-    await new Promise((resolve) => { setTimeout(resolve, 20) })
+    await pause(20)
   }
 }
 

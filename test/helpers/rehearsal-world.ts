@@ -1,13 +1,11 @@
 /** A deployment in this process, and rehearsals of seconds against it. */
-import { pino } from 'pino'
 import type { Test } from 'tap'
 import { realClock } from '../../client/src/clock.ts'
-import { openEmbedded } from '../../demo/outside-embedded.ts'
-import { World } from '../../demo/world.ts'
+import type { World } from '../../demo/world.ts'
 import type { Check } from '../../rehearse/checks.ts'
 import { seededRandom } from '../../rehearse/random.ts'
 import type { RehearsalOptions, Report } from '../../rehearse/rehearsal.ts'
-import { systemClock } from '../../src/embedded/system-clock.ts'
+import { startEmbeddedWorld } from './embedded-world.ts'
 
 const ENV = {
   HEARTBEAT_INTERVAL: '1s', HEARTBEAT_TIMEOUT: '6s', WRITE_WAIT: '1s', DRAIN_TIMEOUT: '5s', HANDSHAKES_PER_IP: '0', HANDSHAKES_PER_USER: '0', MAX_EVENT_LOOP_DELAY: '10s'
@@ -15,12 +13,7 @@ const ENV = {
 
 /** The demo's services; everything ends with the test. */
 export async function startRehearsalWorld (t: Test): Promise<World> {
-  const logger = pino({ level: 'silent' })
-  const world = await World.start({
-    outside: openEmbedded(systemClock, logger), clock: systemClock, logger, accessTokenTtlMs: 60_000, refreshTokenTtlMs: 60_000, httpPort: 0, processes: false, gatewayEnv: ENV
-  })
-  t.teardown(() => world.close())
-  return world
+  return await startEmbeddedWorld(t, { gatewayEnv: ENV })
 }
 
 export function rehearsalOptions (world: World, urls: readonly string[], more: Partial<RehearsalOptions> = {}): RehearsalOptions {

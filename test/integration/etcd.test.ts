@@ -1,4 +1,5 @@
 /** The registry's store on a real etcd: the suite of every store, and what only the network has. */
+import { setTimeout as pause } from 'node:timers/promises'
 import { Etcd3 } from 'etcd3'
 import t, { type Test } from 'tap'
 import { EtcdKv } from '../../plugins/lib/etcd-kv.ts'
@@ -11,7 +12,6 @@ import { startService } from '../helpers/services.ts'
 const PATIENCE_MS = 15_000
 const endpoints = (process.env.ETCD_ENDPOINTS ?? '').split(',').filter(Boolean)
 if (endpoints.length === 0) throw new Error('ETCD_ENDPOINTS is missing')
-const pause = (ms: number) => new Promise<void>((resolve) => { setTimeout(resolve, ms) })
 
 function open (t: Test, addresses: readonly string[], options: { username?: string, password?: string, timeoutMs?: number } = {}) {
   const health = new FakeHealth()

@@ -94,8 +94,21 @@ t.test('[GW-OBS-1] no label is an id, names end as their kind demands, and no in
   }
   const samples = parse(await scrape())
   t.ok(samples.size < 500, `${samples.size} series`)
-  t.equal(samples.get('im_gateway_connections_closed_total{reason="other"}'), 10_000 - SERIES_LIMIT)
+  t.equal(samples.get('im_gateway_connections_closed_total{reason="other"}'), 10_000 + COUNTERS.connections_closed_total.values.length - SERIES_LIMIT)
   t.equal(samples.get('im_gateway_messages_routed_total{kind="other",result="other"}'), 10_000 - SERIES_LIMIT)
+})
+
+t.test('[GW-OBS-1] the first count under a label of a closed set is an increase: each is told as 0 before', async (t) => {
+  const { meter, scrape } = await app(t)
+  const before = parse(await scrape())
+  const closed = Object.entries(COUNTERS).flatMap(([name, row]) => 'values' in row ? row.values.map((value) => `im_gateway_${name}{${row.labels[0]}="${value}"}`) : [])
+  for (const series of closed) t.equal(before.get(series), 0, series)
+  t.ok(closed.includes('im_gateway_push_outcomes_total{outcome="UNREACHABLE"}'))
+  t.ok(closed.length < 64, `${closed.length} series that count nothing yet`)
+  meter.count('push_outcomes_total', 1, 'UNREACHABLE')
+  const after = parse(await scrape())
+  t.equal(after.get('im_gateway_push_outcomes_total{outcome="UNREACHABLE"}'), 1)
+  t.equal(after.size, before.size, 'no series is new')
 })
 
 t.test('metrics of the process come on demand, and two apps do not share anything', async (t) => {

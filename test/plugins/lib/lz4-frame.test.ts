@@ -1,0 +1,55 @@
+import * as lz4 from 'lz4js'
+import t from 'tap'
+import { inflateLz4 } from '../../../plugins/lib/lz4-frame.ts'
+
+const TEXT = Buffer.from('a chat is mostly the same words again, '.repeat(4_000))
+const SMALL = Buffer.from(lz4.compress(TEXT))
+
+t.test('a frame stops at its bound, and holds no more than it says', (t) => {
+  t.ok(inflateLz4(SMALL, 10_000_000).equals(TEXT))
+  t.throws(() => inflateLz4(SMALL, 1_000), RangeError)
+  t.throws(() => inflateLz4(Buffer.from('not lz4 at all'), 1_000), /magic/)
+  // A frame that says 10 bytes, and has more.
+  const lying = Buffer.concat([SMALL.subarray(0, 4), Buffer.from([0x48, SMALL[5] as number, 10, 0, 0, 0, 0, 0, 0, 0, 0]), SMALL.subarray(7)])
+  t.throws(() => inflateLz4(lying, 1_000_000), /longer than it says/)
+  t.end()
+})
+
+t.test('a block that is longer than its frame is refused, not looked for past the end', (t) => {
+  t.throws(() => inflateLz4(SMALL.subarray(0, -4), 10_000_000), RangeError)
+  // Two thousand million bytes would take an hour.
+  const lying = Buffer.from(SMALL)
+  lying.writeUInt32LE(0x7fffffff, 7)
+  t.throws(() => inflateLz4(lying, 10_000_000), RangeError)
+  t.end()
+})
+
+/** A frame of one compressed block, whose blocks make 64 KiB at most. */
+function frameOf (...parts: readonly Buffer[]): Buffer {
+  const block = Buffer.concat(parts)
+  const head = Buffer.from('04224d18' + '4040' + '00' + '00000000', 'hex')
+  head.writeUInt32LE(block.length, 7)
+  return Buffer.concat([head, block, Buffer.alloc(4)])
+}
+
+/** One literal, then a match that repeats it: 15, 4, so many times 255, and a rest. */
+function match (times: number, rest: number): Buffer {
+  return frameOf(Buffer.from([0x1f, 0x61, 1, 0]), Buffer.alloc(times, 255), Buffer.from([rest]))
+}
+
+const TOO_LONG = { message: 'an lz4 block is longer than its frame says' }
+
+t.test('a match is no longer than a block may be, and nothing is copied to find out', (t) => {
+  const full = inflateLz4(match(256, 236), 1_000_000)
+  t.equal(full.length, 65_536)
+  t.ok(full.every((byte) => byte === 0x61))
+  t.throws(() => inflateLz4(match(256, 237), 1_000_000), TOO_LONG)
+  // 255 MB of one: copied, for seconds, past the end of what they are copied to.
+  t.throws(() => inflateLz4(match(1_000_000, 0), 10_000_000), TOO_LONG)
+  t.end()
+})
+
+t.test('literals count as well, whether they are there or not', (t) => {
+  t.throws(() => inflateLz4(frameOf(Buffer.from([0xf0]), Buffer.alloc(300, 255), Buffer.from([0])), 10_000_000), TOO_LONG)
+  t.end()
+})
