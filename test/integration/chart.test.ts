@@ -332,4 +332,6 @@ t.test('The examples of routes from outside lead to /ws of the chart\'s Service 
   t.match(find<Rendered>(envoy, 'HTTPRoute', 'chat').spec, {
     rules: [{ matches: [{ path: { type: 'Exact', value: '/ws' } }], backendRefs: [{ name: service.metadata.name, port: service.spec.ports[0]?.port }], timeouts: { request: '0s' } }]
   })
+  const { spec } = find<Rendered & { readonly spec: { readonly circuitBreaker: Readonly<Record<string, number>> } }>(envoy, 'BackendTrafficPolicy', 'chat')
+  for (const limit of ['maxConnections', 'maxParallelRequests']) t.ok((spec.circuitBreaker[limit] ?? 1_024) >= 1_000_000, `${limit}: the default of 1,024 is the most sockets of a proxy`)
 })
