@@ -13,7 +13,15 @@ The token is that of ADMIN_TOKEN or ADMIN_TOKEN_FILE in the environment.
 `
 
 const TIMEOUT_MS = 10_000
+/** Of a refusal, in characters. */
+const MAX_WORDS = 200
 const OWN_VARIABLES = ['ADMIN_HOST', 'ADMIN_PORT', 'ADMIN_TOKEN'] as const
+
+/** An object that `has` a field: what it is that answers shows by that. */
+interface Question<T> { readonly has: keyof T & string, readonly query?: Readonly<Record<string, string | undefined>>, readonly expected?: readonly number[] }
+
+/** A port that gave no answer. */
+export interface Unanswered { readonly admin: string, readonly error: string }
 
 /** A node's admin port. */
 export class AdminPort {
@@ -26,7 +34,7 @@ export class AdminPort {
   }
 
   /** Resolves to what was answered with 2xx, or with a status that is `expected`. Throws a CommandError otherwise, a RangeError where the request makes no sense. */
-  async ask<T> (method: string, path: string, query: Readonly<Record<string, string | undefined>> = {}, expected: readonly number[] = []): Promise<{ readonly status: number, readonly body: T }> {
+  async ask<T extends object> (method: string, path: string, { has, query = {}, expected = [] }: Question<T>): Promise<{ readonly status: number, readonly body: T }> {
     const url = new URL(path, this.url)
     for (const [name, value] of Object.entries(query)) if (value !== undefined) url.searchParams.set(name, value)
     const headers = this.#token === undefined ? {} : { authorization: `Bearer ${this.#token}` }
@@ -43,12 +51,26 @@ export class AdminPort {
     if (status === 401 || status === 403) throw new CommandError(EXIT_REFUSED, `${this.url} refuses: ${wordsOf(text)}`)
     if (status === 400) throw new RangeError(`${this.url}: ${wordsOf(text)}`)
     if (!response.ok && !expected.includes(status)) throw new CommandError(EXIT_UNAVAILABLE, `${this.url} answers ${status}: ${wordsOf(text)}`)
-    try {
-      return { status, body: JSON.parse(text) as T }
-    } catch {
-      throw new CommandError(EXIT_UNAVAILABLE, `${this.url} is no admin port: its answer is no JSON`)
-    }
+    const body = parse(text)
+    if (typeof body !== 'object' || body === null || !(has in body)) throw new CommandError(EXIT_UNAVAILABLE, `${this.url} is no admin port: its answer has no ${has}`)
+    return { status, body: body as T }
   }
+}
+
+/**
+ * Asks all ports. One that does not answer is named beside the answers of the others, so that a dead node hides nothing; where
+ * none answers its CommandError is thrown, as are refusals and RangeErrors of any.
+ */
+export async function askAll<T> (ports: readonly AdminPort[], ask: (port: AdminPort) => Promise<T>): Promise<{ readonly answers: readonly T[], readonly unanswered: readonly Unanswered[] }> {
+  const answers: T[] = []
+  const unanswered: Unanswered[] = []
+  for (const [at, result] of (await Promise.allSettled(ports.map(ask))).entries()) {
+    if (result.status === 'fulfilled') answers.push(result.value)
+    else if (result.reason instanceof CommandError && result.reason.exitCode === EXIT_UNAVAILABLE && ports.length > 1) unanswered.push({ admin: ports[at]?.url ?? '', error: result.reason.message })
+    else throw result.reason
+  }
+  if (answers.length === 0) throw new CommandError(EXIT_UNAVAILABLE, unanswered.map(({ error }) => error).join('; '))
+  return { answers, unanswered }
 }
 
 /** The ports that `--admin` names, else that of the environment. Throws a RangeError for what is no address, a CommandError where there is none. */
@@ -69,10 +91,15 @@ export function adminPorts (urls: readonly string[] | undefined, env: Environmen
 
 /** What a refusal says of itself. */
 function wordsOf (text: string): string {
+  const { message, error } = (parse(text) ?? {}) as { readonly message?: unknown, readonly error?: unknown }
+  return String(message ?? error ?? text).slice(0, MAX_WORDS)
+}
+
+/** undefined: it is no JSON. */
+function parse (text: string): unknown {
   try {
-    const { message, error } = JSON.parse(text) as { readonly message?: unknown, readonly error?: unknown }
-    return String(message ?? error ?? text)
+    return JSON.parse(text)
   } catch {
-    return text.slice(0, 200)
+    return undefined
   }
 }

@@ -27,7 +27,9 @@ export async function dispatch (commands: Readonly<Record<string, Command>>, arg
     io.out(usage)
     return 0
   }
-  io.err(name === '' ? usage : `no command ${name}\n\n${usage}`)
+  const error = name === '' || name === '--json' ? 'no command is given' : `no command ${name}`
+  if (args.includes('--json')) io.out(`${JSON.stringify({ error, exit_code: EXIT_USAGE }, undefined, 2)}\n`)
+  else io.err(name === '' ? usage : `${error}\n\n${usage}`)
   return EXIT_USAGE
 }
 

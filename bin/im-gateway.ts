@@ -37,6 +37,12 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   }
 }
 
+// Who reads the first lines alone, `head` for instance, has what it wanted.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error
+  process.exit()
+})
+
 process.exitCode = await dispatch(COMMANDS, process.argv.slice(2), {
   out: (text) => { process.stdout.write(text) },
   err: (text) => { process.stderr.write(text) }

@@ -12,7 +12,11 @@ import { Journal } from './journal.ts'
 export type ClientEvent = Readonly<Record<string, unknown>> & { readonly event: string }
 
 const LAST_WORDS = 20
+/** Of what it says, in all. */
+const MAX_OUTPUT_BYTES = 16 * 1024 * 1024
 const END_TIMEOUT_MS = 2_000
+/** For its last words after its end, which what it left behind may hold up. */
+const LAST_WORDS_MS = 500
 
 export class ClientProcess {
   readonly events = new Journal<ClientEvent>()
@@ -21,17 +25,20 @@ export class ClientProcess {
   readonly #child: ChildProcessByStdio<Writable, Readable, Readable>
   readonly #words: string[] = []
   #nextRef = 1
+  #outputBytes = 0
 
   constructor (command: readonly [string, ...string[]], env: Readonly<Record<string, string>>) {
     const [file, ...args] = command
-    this.#child = spawn(file, args, { env: { ...process.env, ...env }, stdio: ['pipe', 'pipe', 'pipe'] })
+    this.#child = spawn(file, args, { env: { ...process.env, ...env }, stdio: ['pipe', 'pipe', 'pipe'], detached: true })
     this.ended = new Promise((resolve) => {
       this.#child.once('error', (error) => { resolve(error.message) })
+      this.#child.once('exit', () => { setTimeout(() => { this.#kill() }, LAST_WORDS_MS).unref() })
       // Not `exit`: its last words may come after that.
-      this.#child.once('close', (code, signal) => { resolve(`the client ended with ${code ?? signal}`) })
+      this.#child.once('close', (code, signal) => { resolve(this.#outputBytes > MAX_OUTPUT_BYTES ? `the client said more than ${MAX_OUTPUT_BYTES} bytes` : `the client ended with ${code ?? signal}`) })
     })
     // It may have ended already: who writes to it then learns that from `exit`.
     this.#child.stdin.on('error', () => {})
+    for (const output of [this.#child.stdout, this.#child.stderr]) output.on('data', ({ length }: Buffer) => { if ((this.#outputBytes += length) > MAX_OUTPUT_BYTES) this.#kill() })
     createInterface({ input: this.#child.stdout }).on('line', (line) => { this.#take(line) })
     createInterface({ input: this.#child.stderr }).on('line', (line) => { this.#say(line) })
   }
@@ -64,9 +71,20 @@ export class ClientProcess {
     this.events.end()
     this.#child.stdin.end()
     await Promise.race([this.ended, pause(END_TIMEOUT_MS)])
-    if (this.#child.pid === undefined || this.#child.exitCode !== null || this.#child.signalCode !== null) return
-    this.#child.kill('SIGKILL')
-    await once(this.#child, 'exit')
+    this.#kill()
+    if (this.#child.pid !== undefined && this.#child.exitCode === null && this.#child.signalCode === null) await once(this.#child, 'exit')
+  }
+
+  /** With what it started: a shell's or npm's child is the client, and would keep our end of its output open. */
+  #kill (): void {
+    const { pid, stdout, stderr } = this.#child
+    stdout.destroy()
+    stderr.destroy()
+    try {
+      if (pid !== undefined) process.kill(-pid, 'SIGKILL')
+    } catch {
+      // All of them are gone.
+    }
   }
 
   #write (command: object): void {

@@ -1,5 +1,6 @@
 /** `im-gateway check-client`: arguments, report, exit code. */
 import { parseArgs } from 'node:util'
+import { fail } from '../bin/command-line.ts'
 import { EXIT_USAGE, type Io } from '../bin/dispatch.ts'
 import { REQUIREMENTS } from './requirements.ts'
 import { checkClient, type RunOptions, type Verdict } from './run.ts'
@@ -25,19 +26,23 @@ export async function checkClientCommand (args: readonly string[], io: Io): Prom
     return 0
   }
   if (typeof asked === 'string') {
-    io.err(`${asked}\n\n${USAGE}`)
-    return EXIT_USAGE
+    return fail(asked, EXIT_USAGE, ownOf(args), io, USAGE)
   }
   const verdicts = await checkClient(asked)
   io.out(asked.json ? `${JSON.stringify(verdicts, undefined, 2)}\n` : report(verdicts))
   return verdicts.every(({ level, kept }) => kept || level === 'SHOULD') ? 0 : 1
 }
 
+/** Those before `--`: what follows is the client's. */
+function ownOf (args: readonly string[]): readonly string[] {
+  const at = args.indexOf('--')
+  return at === -1 ? args : args.slice(0, at)
+}
+
 /** What is wrong with the arguments, or that help is asked for. */
 function read (args: readonly string[]): Asked | string {
-  const at = args.indexOf('--')
-  const own = at === -1 ? args : args.slice(0, at)
-  const [file, ...rest] = at === -1 ? [] : args.slice(at + 1)
+  const own = ownOf(args)
+  const [file, ...rest] = args.slice(own.length + 1)
   try {
     const { values } = parseArgs({
       args: [...own],

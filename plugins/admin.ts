@@ -27,6 +27,8 @@ export default fp<AdminOptions>(async function admin (fastify, options) {
   const server = fastifyServer({
     loggerInstance: fastify.log,
     logController: new LogController({ disableRequestLogging: true }),
+    // A parameter that is misspelt is refused: without it an order would hold for more than was meant.
+    ajv: { customOptions: { removeAdditional: false } },
     bodyLimit: BODY_LIMIT_BYTES,
     requestTimeout: REQUEST_TIMEOUT_MS,
     connectionTimeout: 2 * REQUEST_TIMEOUT_MS,

@@ -16,12 +16,20 @@ export interface AdminRoutesOptions {
 }
 
 const MAX_LISTED = 1000
+const AT_LEAST_0 = { type: 'integer', minimum: 0 } as const
 const CONNECTIONS_QUERY = {
   type: 'object',
   additionalProperties: false,
   properties: {
     user: { type: 'string', minLength: 1, maxLength: 128 },
     device: { type: 'string', minLength: 1, maxLength: 64 },
+    node: { type: 'string', minLength: 1, maxLength: 128, description: 'Of this node, or worker, alone' },
+    state: { type: 'string', enum: ['opening', 'open'], description: 'opening: it waits for the registry' },
+    paused: { type: 'boolean', description: 'true: not read, because it sends faster than its messages are taken' },
+    min_queued_bytes: { ...AT_LEAST_0, description: 'Slow readers: so many bytes wait for it, at least' },
+    min_age_ms: { ...AT_LEAST_0, description: 'Open for at least so long' },
+    max_age_ms: { ...AT_LEAST_0, description: 'Open for so long at most' },
+    min_idle_ms: { ...AT_LEAST_0, description: 'No sign of life for at least so long, no pong either' },
     limit: { type: 'integer', minimum: 1, maximum: MAX_LISTED, default: 100 }
   }
 } as const

@@ -153,7 +153,7 @@ async function assemble (app: FastifyInstance, config: Config, overrides: Overri
   const push = new Push({ ...outside, outbox, tracker, clock, meter, tracer, recorder, ackTimeoutMs: config.push.ackTimeoutMs, maxPending: config.push.maxPendingPushes, maxPendingBytes: config.push.maxPendingBytes })
   await app.register(pushGrpc, { ...common, ...config.grpc, isTraced: tracer !== undefined, push, presence, explainer })
   app.decorate('operations', new NodeOperations({
-    nodeId, drain: app.drain, times: config.drain, hub, idOf: (connection) => sessions.idOf(connection), presence, explainer: new ClusterExplainer({ nodeId, explainer, peers: app.peers, otherNodes: () => app.registry.otherNodes })
+    nodeId, clock, heartbeat: app.gateway.heartbeat, drain: app.drain, times: config.drain, hub, idOf: (connection) => sessions.idOf(connection), presence, explainer: new ClusterExplainer({ nodeId, explainer, peers: app.peers, otherNodes: () => app.registry.otherNodes })
   }))
 
   const status = overrides.status ?? { health: async () => app.health.report(), metrics: app.metrics.expose }

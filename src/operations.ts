@@ -1,12 +1,15 @@
 /** What the HTTP routes ask of a node, or of all workers behind one port: status for everybody, the rest for operators. */
 import type { Connection } from './connections/connection.ts'
 import type { Drain, DrainProgress, DrainTimes } from './connections/drain.ts'
+import type { Heartbeat } from './connections/heartbeat.ts'
 import type { Hub } from './connections/hub.ts'
+import { fits, idleMs, waitingBytes, type ConnectionFilter, type ListingTimes } from './connections/listing.ts'
 import type { Presence } from './delivery/presence.ts'
 import type { ClusterExplainer } from './explain/cluster-explainer.ts'
 import type { Explanation, ExplainQuery } from './explain/explanation.ts'
 import { Scope } from './generated/gateway/v1/gateway.ts'
 import type { HealthReport } from './health.ts'
+import type { Clock } from './ports.ts'
 
 /** `/readyz` and `/metrics`. */
 export interface Status {
@@ -15,9 +18,10 @@ export interface Status {
   metrics (): Promise<string>
 }
 
-export interface ConnectionQuery { readonly user?: string, readonly device?: string, readonly limit: number }
+export interface ConnectionQuery extends ConnectionFilter { readonly limit: number }
 
-export interface ConnectionList { readonly total: number, readonly listed: number, readonly connections: readonly object[] }
+/** `unanswered`: the workers that did not answer, whose connections are missing. */
+export interface ConnectionList { readonly total: number, readonly listed: number, readonly connections: readonly object[], readonly unanswered?: readonly string[] }
 
 export interface DisconnectQuery { readonly user: string, readonly device?: string, readonly reason?: string }
 
@@ -40,6 +44,8 @@ export interface NodeOperationsOptions {
   readonly times: DrainTimes
   readonly hub: Hub
   readonly idOf: (connection: Connection) => string
+  readonly clock: Pick<Clock, 'unixMs'>
+  readonly heartbeat: Pick<Heartbeat, 'nowMs'>
   readonly explainer: Pick<ClusterExplainer, 'explain'>
   readonly presence: Pick<Presence, 'disconnect'>
 }
@@ -71,13 +77,15 @@ export class NodeOperations implements Operations {
     return { cancelled: drain.cancel(), progress: drain.progress }
   }
 
-  async connections ({ user, device, limit }: ConnectionQuery): Promise<ConnectionList> {
-    const { hub } = this.#options
-    const candidates = user === undefined ? hub.all : hub.user(user)?.connections ?? []
+  async connections ({ limit, ...filter }: ConnectionQuery): Promise<ConnectionList> {
+    const { hub, nodeId, clock, heartbeat } = this.#options
+    const { user, node = nodeId } = filter
+    const times = { unixMs: clock.unixMs(), heartbeatMs: heartbeat.nowMs }
+    const candidates = node !== nodeId ? [] : user === undefined ? hub.all : hub.user(user)?.connections ?? []
     const connections: object[] = []
     for (const connection of candidates) {
-      if (device !== undefined && connection.deviceId !== device) continue
-      if (connections.push(this.#describe(connection)) >= limit) break
+      if (!fits(connection, filter, times)) continue
+      if (connections.push(this.#describe(connection, times)) >= limit) break
     }
     return { total: hub.connectionCount, listed: connections.length, connections }
   }
@@ -90,7 +98,7 @@ export class NodeOperations implements Operations {
     return await this.#options.presence.disconnect({ userId: user, deviceId: device, reason, scope: Scope.CLUSTER }, DISCONNECT_TIMEOUT_MS)
   }
 
-  #describe (connection: Connection): object {
+  #describe (connection: Connection, times: ListingTimes): object {
     const { nodeId, idOf } = this.#options
     return {
       node_id: nodeId,
@@ -100,7 +108,8 @@ export class NodeOperations implements Operations {
       state: connection.state,
       opened_at: connection.openedAtUnixMs,
       token_expires_at: connection.tokenExpiresAtMs,
-      queued_bytes: connection.queuedBytes + connection.stalledBytes,
+      idle_ms: idleMs(connection, times),
+      queued_bytes: waitingBytes(connection),
       paused: connection.paused
     }
   }

@@ -2,10 +2,10 @@
 import { setTimeout } from 'node:timers/promises'
 import type { Environment } from '../../src/config/parse.ts'
 import type { DrainProgress } from '../../src/connections/drain.ts'
-import { ADMIN_OPTION, ADMIN_USAGE, adminPorts, type AdminPort } from '../admin-port.ts'
-import { json, runCommand, table, time } from '../command-line.ts'
+import { ADMIN_OPTION, ADMIN_USAGE, adminPorts, askAll, type AdminPort } from '../admin-port.ts'
+import { json, runCommand, silentText, table, time } from '../command-line.ts'
 import type { Io } from '../dispatch.ts'
-import { EXIT_NO, EXIT_OK } from '../exit-codes.ts'
+import { EXIT_NO, EXIT_OK, EXIT_UNAVAILABLE } from '../exit-codes.ts'
 
 const USAGE = `Usage: im-gateway drain [OPTION...]
 
@@ -21,7 +21,7 @@ const POLL_MS = 1_000
 
 interface State extends DrainProgress { readonly admin: string, readonly cancelled?: boolean }
 
-/** Resolves to the exit code: 1 where a drain cannot be called off any more. `pollMs`: between two looks of `--wait`. */
+/** Resolves to the exit code: 1 where a drain cannot be called off any more, 69 where a node did not answer. `pollMs`: between two looks of `--wait`. */
 export async function drainCommand (args: readonly string[], io: Io, env: Environment = process.env, pollMs = POLL_MS): Promise<number> {
   return await runCommand({
     usage: USAGE,
@@ -30,23 +30,24 @@ export async function drainCommand (args: readonly string[], io: Io, env: Enviro
     run: async ({ admin, json: asJson, status, cancel, wait }) => {
       if ([status, cancel, wait].filter(Boolean).length > 1) throw new RangeError('--status, --cancel and --wait exclude each other')
       const ports = adminPorts(admin, env)
-      const states = await Promise.all(ports.map(async (port) => {
+      const { answers: states, unanswered } = await askAll(ports, async (port) => {
         if (cancel) return await callOff(port)
         const state = await look(port, status ? 'GET' : 'POST')
         return wait ? await empty(port, state, pollMs) : state
-      }))
-      io.out(asJson === true ? json(states) : table([HEAD, ...states.map(lineOf)]))
+      })
+      io.out(asJson === true ? json([...states, ...unanswered]) : `${table([HEAD, ...states.map(lineOf)])}${silentText(unanswered)}`)
+      if (unanswered.length > 0) return EXIT_UNAVAILABLE
       return states.some(({ cancelled }) => cancelled === false) ? EXIT_NO : EXIT_OK
     }
   }, args, io)
 }
 
 async function look (port: AdminPort, method: 'GET' | 'POST'): Promise<State> {
-  return { admin: port.url, ...(await port.ask<DrainProgress>(method, '/drain')).body }
+  return { admin: port.url, ...(await port.ask<DrainProgress>(method, '/drain', { has: 'phase' })).body }
 }
 
 async function callOff (port: AdminPort): Promise<State> {
-  const { status, body } = await port.ask<DrainProgress>('DELETE', '/drain', {}, [409])
+  const { status, body } = await port.ask<DrainProgress>('DELETE', '/drain', { has: 'phase', expected: [409] })
   return { admin: port.url, ...body, cancelled: status !== 409 }
 }
 

@@ -2,10 +2,10 @@
 import type { Environment } from '../../src/config/parse.ts'
 import { mergeExplanations, type Explanation, type NodeMemory } from '../../src/explain/explanation.ts'
 import { ID_PATTERN } from '../../src/protocol/frames.ts'
-import { ADMIN_OPTION, ADMIN_USAGE, adminPorts, type AdminPort } from '../admin-port.ts'
-import { json, runCommand, table, time } from '../command-line.ts'
+import { ADMIN_OPTION, ADMIN_USAGE, adminPorts, askAll, type AdminPort, type Unanswered } from '../admin-port.ts'
+import { json, printable, runCommand, silentText, table, time } from '../command-line.ts'
 import type { Io } from '../dispatch.ts'
-import { EXIT_NO, EXIT_OK } from '../exit-codes.ts'
+import { EXIT_NO, EXIT_OK, EXIT_UNAVAILABLE } from '../exit-codes.ts'
 
 const USAGE = `Usage: im-gateway explain [OPTION...] MSG_ID | USER
 
@@ -19,7 +19,9 @@ ${ADMIN_USAGE}`
 
 const ID = new RegExp(ID_PATTERN, 'u')
 
-/** Resolves to the exit code: 1 where nothing is remembered. */
+interface Answer extends Explanation { readonly unanswered: readonly Unanswered[] }
+
+/** Resolves to the exit code: 1 where nothing is remembered, 69 where nothing is and a node did not answer. */
 export async function explainCommand (args: readonly string[], io: Io, env: Environment = process.env): Promise<number> {
   return await runCommand({
     usage: USAGE,
@@ -28,20 +30,21 @@ export async function explainCommand (args: readonly string[], io: Io, env: Envi
     run: async (values, [id = '']) => {
       if (values.message && values.user) throw new RangeError('--message and --user exclude each other')
       const ports = adminPorts(values.admin, env)
-      let answer: Explanation | undefined
+      let answer: Answer | undefined
       if (!values.user && (values.message || ID.test(id))) answer = await ask(ports, { msg_id: id })
       const asUser = !values.message && (answer === undefined || answer.events.length === 0)
       if (asUser) answer = await ask(ports, { user: id })
-      const { events, nodes } = answer as Explanation
-      io.out(values.json === true ? json({ id, ...answer }) : textOf(id, events, nodes))
-      return events.length > 0 ? EXIT_OK : EXIT_NO
+      const { events, nodes, unanswered } = answer as Answer
+      io.out(values.json === true ? json({ id, ...answer }) : `${textOf(id, events, nodes)}${silentText(unanswered)}`)
+      // What somebody else remembers is an answer all the same; that nobody does is none while one is silent.
+      return events.length > 0 ? EXIT_OK : unanswered.length > 0 || nodes.some(({ error }) => error !== undefined) ? EXIT_UNAVAILABLE : EXIT_NO
     }
   }, args, io)
 }
 
 /** Of several nodes that were named each is asked for itself and the others; what is told twice is told once. */
-async function ask (ports: readonly AdminPort[], query: Readonly<Record<string, string>>): Promise<Explanation> {
-  const answers = await Promise.all(ports.map(async (port) => (await port.ask<Explanation>('GET', '/explain', query)).body))
+async function ask (ports: readonly AdminPort[], query: Readonly<Record<string, string>>): Promise<Answer> {
+  const { answers, unanswered } = await askAll(ports, async (port) => (await port.ask<Explanation>('GET', '/explain', { has: 'nodes', query })).body)
   const known = new Map<string, Explanation>()
   for (const { events, nodes } of answers) {
     for (const node of nodes) {
@@ -49,18 +52,18 @@ async function ask (ports: readonly AdminPort[], query: Readonly<Record<string, 
       if (before === undefined || before.nodes[0]?.error !== undefined) known.set(node.node_id, { nodes: [node], events: events.filter(({ node_id: nodeId }) => nodeId === node.node_id) })
     }
   }
-  return mergeExplanations([...known.values()])
+  return { ...mergeExplanations([...known.values()]), unanswered }
 }
 
 function textOf (id: string, events: Explanation['events'], nodes: readonly NodeMemory[]): string {
   const head = events.length === 0
-    ? `Nothing is remembered of ${id}.\n`
+    ? `Nothing is remembered of ${printable(id)}.\n`
     : table([['TIME', 'NODE', 'STEP', 'MESSAGE', 'USER', 'DEVICE', 'DETAIL'], ...events.map((event) => [time(event.at), event.node_id, event.step, event.msg_id, event.user_id, event.device_id, event.detail])])
-  return `${head}${nodes.map(memoryText).join('')}`
+  return `${head}${nodes.map((node) => `${printable(memoryText(node))}\n`).join('')}`
 }
 
 function memoryText ({ node_id: node, oldest_at: oldest, left_off: leftOff, error }: NodeMemory): string {
-  if (error !== undefined) return `${node} does not answer (${error}): what it remembers is missing here.\n`
+  if (error !== undefined) return `${node} does not answer (${error}): what it remembers is missing here.`
   const more = leftOff > 0 ? `, and ${leftOff} older entries that are left out here` : ''
-  return oldest === null ? `${node} remembers nothing.\n` : `${node} remembers back to ${time(oldest)}${more}.\n`
+  return oldest === null ? `${node} remembers nothing.` : `${node} remembers back to ${time(oldest)}${more}.`
 }

@@ -11,7 +11,7 @@ import { machineProbe } from '../../src/config/probe.ts'
 import { parseDuration } from '../../src/config/units.ts'
 import { systemClock } from '../../src/embedded/system-clock.ts'
 import { ID_PATTERN, PARTY_PATTERN } from '../../src/protocol/frames.ts'
-import { json, runCommand, time } from '../command-line.ts'
+import { json, printable, runCommand, time } from '../command-line.ts'
 import type { Io } from '../dispatch.ts'
 import { CommandError, EXIT_CONFIG, EXIT_NO, EXIT_OK } from '../exit-codes.ts'
 
@@ -101,7 +101,7 @@ async function inspect (token: string, asJson: boolean, settings: Settings, io: 
   const isExpired = leftMs !== undefined && leftMs <= 0
   const expiry = leftMs === undefined ? 'there is no exp: the gateway refuses it' : isExpired ? `expired ${Math.round(-leftMs / 1000)} s ago` : `in ${Math.round(leftMs / 1000)} s`
   if (asJson) io.out(json({ header, claims: payload, expired: isExpired, checked: verdict !== undefined, signature }))
-  else io.out(`header     ${JSON.stringify(header)}\n${Object.entries(payload).map(([name, value]) => `${name.padEnd(10)} ${JSON.stringify(value)}${timeOf(name, value)}\n`).join('')}expiry     ${expiry}\nsignature  ${signature}\n`)
+  else io.out(`header     ${printable(JSON.stringify(header))}\n${Object.entries(payload).map(([name, value]) => `${printable(`${name.padEnd(10)} ${JSON.stringify(value)}${timeOf(name, value)}`)}\n`).join('')}expiry     ${expiry}\nsignature  ${signature}\n`)
   return isExpired || leftMs === undefined || verdict?.ok === false ? EXIT_NO : EXIT_OK
 }
 

@@ -22,8 +22,8 @@ export type Frame = Readonly<Record<string, unknown>> & { readonly type: string 
 /** undefined: what came is no frame. */
 export function parseFrame (text: string): Frame | undefined {
   try {
-    const value: unknown = JSON.parse(text)
-    return typeof value === 'object' && value !== null && 'type' in value && typeof value.type === 'string' ? value as Frame : undefined
+    const value = JSON.parse(text) as Frame | null
+    return typeof value?.type === 'string' ? value : undefined
   } catch {
     return undefined
   }

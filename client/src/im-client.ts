@@ -2,7 +2,7 @@
  * A client that stays connected: it comes back as the table of close codes asks, with a fresh token, sends again what was
  * not accepted, acknowledges what asks for it, and shows each message once and in order.
  */
-import { ask, realClock, type ClientClock } from './clock.ts'
+import { ask, endable, realClock } from './clock.ts'
 import { ConnectionError, SendError } from './errors.ts'
 import type { Frame } from './frames.ts'
 import { DEFAULTS, type ClientState, type End, type ImClientOptions } from './options.ts'
@@ -15,7 +15,7 @@ import { tell } from './tell.ts'
 
 export class ImClient {
   readonly #options: ImClientOptions & typeof DEFAULTS
-  readonly #clock: ClientClock
+  readonly #clock: ReturnType<typeof endable>
   readonly #reconnect: Reconnect
   readonly #receiver: Receiver
   readonly #outgoing: Outgoing
@@ -34,13 +34,14 @@ export class ImClient {
   #notBeforeMs = 0
 
   constructor (options: ImClientOptions) {
-    const { clock = realClock, random = Math.random } = options
-    this.#options = { ...DEFAULTS, ...options }
+    const { random = Math.random } = options
+    const clock = endable(options.clock ?? realClock)
+    // An option that is undefined is none.
+    this.#options = { ...DEFAULTS, ...Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as unknown as ImClientOptions }
     this.#clock = clock
     this.#reconnect = new Reconnect(random)
-    const { sendTimeoutMs, answerTimeoutMs, maxWaiting } = this.#options
     this.#outgoing = new Outgoing({
-      clock, random, maxWaiting, answerTimeoutMs, timeoutMs: sendTimeoutMs, onAccepted: (recipient, { sequenceNumber }) => { this.#receiver.inbox.accepted(recipient, sequenceNumber) }
+      ...this.#options, clock, random, onAccepted: (recipient, { sequenceNumber }) => { this.#receiver.inbox.accepted(recipient, sequenceNumber) }
     })
     this.#receiver = new Receiver(this.#options, clock, (conversation) => this.#outgoing.has(conversation))
     this.#idPrefix = `${clock.unixMs().toString(36)}-${Math.floor(random() * 2 ** 32).toString(36)}`
@@ -61,11 +62,11 @@ export class ImClient {
    * Resolves once the IM Service has accepted the message, however many sessions that takes. Rejects with a SendError
    * (refused for good) or a SendTimeoutError (the outcome is unknown).
    */
-  send (recipient: string, content: string, options: SendOptions = {}): Promise<Accepted> {
+  async send (recipient: string, content: string, options: SendOptions = {}): Promise<Accepted> {
     const { msgId = `${this.#idPrefix}-${(++this.#lastId).toString(36)}` } = options
-    if (this.#state === 'ended') return Promise.reject(new SendError('CLIENT_ENDED', msgId))
+    if (this.#state === 'ended') throw new SendError('CLIENT_ENDED', msgId)
     this.#receiver.inbox.own(msgId)
-    return this.#outgoing.send(msgId, recipient, content, options)
+    return await this.#outgoing.send(msgId, recipient, content, options)
   }
 
   /** Nobody looks: it leaves after `backgroundMs`, or when the connection is lost. What is sent waits for `foreground`. */
@@ -123,7 +124,7 @@ export class ImClient {
       })
     } catch (cause) {
       // The next attempt would end as this one.
-      const error = cause instanceof ConnectionError ? cause : new ConnectionError('CANNOT_CONNECT', 'there is no WebSocket, or it does not take the address', cause)
+      const error = cause instanceof ConnectionError ? cause : new ConnectionError('CANNOT_CONNECT', 'no WebSocket takes it', cause)
       tell(this.#options.onError, error)
       this.#end({ code: 1006, error })
     }
@@ -144,24 +145,22 @@ export class ImClient {
     else this.#receiver.take(frame, this.#userId, (text) => { this.#session?.write(text) })
   }
 
-  #lost (code: number, livedMs: number | undefined, reconnectAfterMs: number | undefined): void {
+  #lost (code: number, livedMs: number, reconnectAfterMs: number): void {
     this.#drop()
-    const delayMs = livedMs === undefined ? this.#reconnect.afterFailure() : this.#reconnect.afterClose(code, reconnectAfterMs, livedMs)
-    if (delayMs === undefined) {
-      this.#end({ code })
-      return
+    const delayMs = this.#reconnect.afterClose(code, reconnectAfterMs, livedMs)
+    if (delayMs === undefined) this.#end({ code })
+    else {
+      this.#notBeforeMs = isDelayOrdered(code) ? this.#clock.monotonicMs() + delayMs : 0
+      this.#later(delayMs)
     }
-    this.#notBeforeMs = livedMs !== undefined && isDelayOrdered(code) ? this.#clock.monotonicMs() + delayMs : 0
-    this.#later(delayMs)
   }
 
   #later (delayMs: number): void {
-    if (this.#isHidden) {
-      this.#pause()
-      return
+    if (this.#isHidden) this.#pause()
+    else {
+      this.#timer = this.#clock.setTimer(() => { this.#connect() }, delayMs)
+      this.#enter('waiting')
     }
-    this.#timer = this.#clock.setTimer(() => { this.#connect() }, delayMs)
-    this.#enter('waiting')
   }
 
   #pause (): void {
@@ -175,6 +174,7 @@ export class ImClient {
     this.#enter('ended')
     this.#outgoing.abandon()
     this.#receiver.inbox.close()
+    this.#clock.end()
     tell(this.#options.onEnd, end)
   }
 

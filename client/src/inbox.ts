@@ -13,14 +13,12 @@ export type History = (conversation: string, after: number) => Promise<readonly 
 export interface Gap { readonly conversation: string, readonly after: number, readonly before: number }
 
 export interface InboxOptions {
-  readonly history: History | undefined
+  readonly history?: History
   readonly deliver: (message: Message, conversation: string) => void
   readonly onGap: (gap: Gap) => void
   /** Whether a number of the conversation may come with an ack of our own. */
   readonly isSending: (conversation: string) => boolean
   readonly clock: ClientClock
-  /** Message ids that are remembered. */
-  readonly maxSeen: number
   /** How long a later number is held back for an earlier one that may still come by itself. */
   readonly reorderMs: number
 }
@@ -37,13 +35,12 @@ const MAX_PAGES = 1_000
 
 export class Inbox {
   readonly #options: InboxOptions
-  readonly #seen: Seen
+  readonly #seen = new Seen()
   readonly #conversations = new Map<string, Conversation>()
   #isClosed = false
 
   constructor (options: InboxOptions) {
     this.#options = options
-    this.#seen = new Seen(options.maxSeen)
   }
 
   /** A message of this client: its own copies are not shown to it. */
@@ -73,10 +70,7 @@ export class Inbox {
   /** What is held is shown, and nothing more is waited for. */
   close (): void {
     this.#isClosed = true
-    for (const conversation of this.#conversations.values()) {
-      this.#options.clock.clearTimer(conversation.timer as never)
-      this.#release(conversation, false)
-    }
+    for (const conversation of this.#conversations.values()) this.#release(conversation, false)
   }
 
   #of (name: string): Conversation {
@@ -142,7 +136,7 @@ export class Inbox {
       const asked = conversation.held.length
       let messages
       try {
-        messages = await ask(clock, () => history(conversation.name, before), HISTORY_TIMEOUT_MS)
+        messages = (await ask(clock, () => history(conversation.name, before), HISTORY_TIMEOUT_MS)).filter(({ sequenceNumber }) => sequenceNumber > before)
       } catch {
         if (++failures === HISTORY_ATTEMPTS) return
         await new Promise<void>((resolve) => { clock.setTimer(resolve, HISTORY_PAUSE_MS * failures) })
@@ -153,7 +147,7 @@ export class Inbox {
       failures = 0
       for (const message of messages) {
         const { msgId, sequenceNumber } = message
-        if (sequenceNumber <= before || this.#isClosed) continue
+        if (this.#isClosed) return
         const at = conversation.held.findIndex((held) => held.message?.msgId === msgId)
         if (at !== -1) conversation.held.splice(at, 1)
         this.#show(conversation, { sequenceNumber, message: this.#seen.add(msgId) || at !== -1 ? message : undefined })

@@ -5,6 +5,7 @@
 import type { ClientClock } from './clock.ts'
 import { SendError, SendTimeoutError } from './errors.ts'
 import type { Frame } from './frames.ts'
+import type { DEFAULTS } from './options.ts'
 
 export interface SendOptions {
   readonly msgId?: string
@@ -14,15 +15,9 @@ export interface SendOptions {
 
 export interface Accepted { readonly msgId: string, readonly sequenceNumber: number, readonly timestamp: number }
 
-export interface OutgoingOptions {
+export interface OutgoingOptions extends Pick<typeof DEFAULTS, 'sendTimeoutMs' | 'answerTimeoutMs' | 'maxWaiting'> {
   readonly clock: ClientClock
   readonly random: () => number
-  /** For a message with all its repeats. */
-  readonly timeoutMs: number
-  /** For an answer of the gateway, before the message goes again in the same session. */
-  readonly answerTimeoutMs: number
-  /** Messages that wait; more are refused with OVERLOADED. */
-  readonly maxWaiting: number
   readonly onAccepted: (recipient: string, accepted: Accepted) => void
 }
 
@@ -39,6 +34,8 @@ interface Sending {
   refusals: number
 }
 
+/** As the gateway has it. */
+const ID = /^[\w.:-]{1,64}$/
 /** Conversations with a message under way; half of what a gateway takes of one connection. */
 const MAX_IN_FLIGHT = 32
 const RETRY_MS = 1_000
@@ -65,16 +62,19 @@ export class Outgoing {
   /** Whether a message to the recipient is not answered yet. */
   has (recipient: string): boolean { return this.#lines.has(recipient) }
 
+  /** Throws a SendError for what does not go at all. */
   send (msgId: string, recipient: string, content: string, options: SendOptions): Promise<Accepted> {
-    const { clock, timeoutMs, maxWaiting } = this.#options
-    if (this.#byId.has(msgId)) return Promise.reject(new SendError('INVALID_MESSAGE', msgId, 'the id is under way'))
-    if (this.#byId.size >= maxWaiting) return Promise.reject(new SendError('OVERLOADED', msgId, 'too many messages wait'))
+    const { clock, sendTimeoutMs, maxWaiting } = this.#options
+    // A gateway does not say whose the error is where the id is none.
+    if (!ID.test(msgId)) throw new SendError('INVALID_MESSAGE', msgId, 'that is no id')
+    if (this.#byId.has(msgId)) throw new SendError('INVALID_MESSAGE', msgId, 'the id is under way')
+    if (this.#byId.size >= maxWaiting) throw new SendError('OVERLOADED', msgId, 'too many messages wait')
     const { messageType, metadata } = options
     const text = JSON.stringify({ type: 'send_msg', msg_id: msgId, recipient, content, timestamp: clock.unixMs(), message_type: messageType, metadata })
-    if (this.#isTooLong(text)) return Promise.reject(new SendError('CONTENT_TOO_LONG', msgId))
+    if (this.#isTooLong(text)) throw new SendError('CONTENT_TOO_LONG', msgId)
     return new Promise((resolve, reject) => {
       const sending: Sending = { msgId, recipient, text, resolve, reject, timer: undefined, retryTimer: undefined, refusals: 0 }
-      sending.timer = clock.setTimer(() => { this.#end(sending, () => { reject(new SendTimeoutError(msgId, timeoutMs)) }) }, timeoutMs)
+      sending.timer = clock.setTimer(() => { this.#end(sending, () => { reject(new SendTimeoutError(msgId, sendTimeoutMs)) }) }, sendTimeoutMs)
       this.#byId.set(msgId, sending)
       const line = this.#lines.get(recipient)
       if (line === undefined) this.#lines.set(recipient, [sending])
@@ -85,8 +85,10 @@ export class Outgoing {
 
   /** A session is there: everything that is first in its line goes, again where it went before. `maxBytes`: of a frame. */
   open (write: (text: string) => void, maxBytes: number): void {
-    this.#write = write
     this.#maxBytes = maxBytes
+    // They were taken before there was a session.
+    for (const sending of this.#byId.values()) if (this.#isTooLong(sending.text)) this.#end(sending, () => { sending.reject(new SendError('CONTENT_TOO_LONG', sending.msgId)) })
+    this.#write = write
     this.#pump()
   }
 
@@ -98,7 +100,7 @@ export class Outgoing {
 
   /** Nothing will be sent any more. */
   abandon (): void {
-    for (const sending of [...this.#byId.values()]) this.#end(sending, () => { sending.reject(new SendError('CLIENT_ENDED', sending.msgId, 'the client has ended')) })
+    for (const sending of this.#byId.values()) this.#end(sending, () => { sending.reject(new SendError('CLIENT_ENDED', sending.msgId, 'the client has ended')) })
   }
 
   /** An `ack` or an `error` with an id; what answers nothing that waits is passed over. */
@@ -137,11 +139,6 @@ export class Outgoing {
     for (const [first] of this.#lines.values()) {
       if (this.#inFlight.size >= MAX_IN_FLIGHT) return
       if (first === undefined || this.#inFlight.has(first)) continue
-      // It was taken before there was a session.
-      if (this.#isTooLong(first.text)) {
-        this.#end(first, () => { first.reject(new SendError('CONTENT_TOO_LONG', first.msgId)) })
-        return
-      }
       this.#inFlight.add(first)
       this.#send(first)
     }
@@ -157,9 +154,10 @@ export class Outgoing {
     this.#stopRetry(sending)
     this.#byId.delete(sending.msgId)
     this.#inFlight.delete(sending)
-    const line = (this.#lines.get(sending.recipient) ?? []).filter((other) => other !== sending)
+    const line = this.#lines.get(sending.recipient) as Sending[]
+    // It is the first but where its time is over.
+    line.splice(line.indexOf(sending), 1)
     if (line.length === 0) this.#lines.delete(sending.recipient)
-    else this.#lines.set(sending.recipient, line)
     settle()
     this.#pump()
   }

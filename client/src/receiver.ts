@@ -6,21 +6,17 @@ import type { DEFAULTS, ImClientOptions } from './options.ts'
 import { Seen } from './seen.ts'
 import { tell } from './tell.ts'
 
-const MAX_SEEN = 10_000
-
 export class Receiver {
   readonly inbox: Inbox
   readonly #options: ImClientOptions
-  readonly #receipts = new Seen(MAX_SEEN)
+  readonly #receipts = new Seen()
 
   constructor (options: ImClientOptions & typeof DEFAULTS, clock: ClientClock, isSending: (conversation: string) => boolean) {
     this.#options = options
     this.inbox = new Inbox({
-      history: options.history,
+      ...options,
       clock,
       isSending,
-      maxSeen: MAX_SEEN,
-      reorderMs: options.reorderMs,
       deliver: (message, conversation) => { tell(options.onMessage, message, conversation) },
       onGap: (gap) => { tell(options.onGap, gap) }
     })

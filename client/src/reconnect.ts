@@ -28,27 +28,27 @@ export class Reconnect {
 
   /** Milliseconds until the next attempt after one that opened no session. */
   afterFailure (): number {
-    const ceilingMs = Math.min(MAX_BACKOFF_MS, FIRST_BACKOFF_MS * 2 ** this.#failures)
-    this.#failures = Math.min(this.#failures + 1, 16)
+    const ceilingMs = Math.min(MAX_BACKOFF_MS, FIRST_BACKOFF_MS * 2 ** this.#failures++)
     return ceilingMs * this.#random()
   }
 
   /**
-   * The same after a session of `livedMs` was closed; undefined: never. `announcedMs`: the `reconnect_after_ms` of a
-   * `shutdown` frame.
+   * The same after a close; undefined: never. `announcedMs`: the `reconnect_after_ms` of a `shutdown` frame, else NaN.
+   * `livedMs`: of the session, NaN where there was none: a connection may be closed in place of a welcome.
    */
-  afterClose (code: number, announcedMs: number | undefined, livedMs: number): number | undefined {
+  afterClose (code: number, announcedMs: number, livedMs: number): number | undefined {
     if (livedMs >= STEADY_MS) this.#failures = 0
     switch (WAYS.get(code)) {
       case 'no': return undefined
-      case 'after-delay': return code === CLOSE.shutdown.code ? announcedMs ?? this.#soon() : ABUSE_DELAY_MS
+      case 'after-delay':
+        if (code !== CLOSE.shutdown.code) return ABUSE_DELAY_MS
+        if (announcedMs >= 0) return announcedMs
+        break
       case 'yes':
-      case 'after-token': return this.#failures === 0 ? this.#soon() : this.afterFailure()
+      case 'after-token': break
       default: return this.afterFailure()
     }
-  }
-
-  #soon (): number {
+    if (Number.isNaN(livedMs) || this.#failures > 0) return this.afterFailure()
     this.#failures = 1
     return SPREAD_MS * this.#random()
   }

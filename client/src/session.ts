@@ -14,8 +14,8 @@ export interface SessionOptions {
   readonly renew: () => string | Promise<string>
   readonly onWelcome: (welcome: Frame) => void
   readonly onFrame: (frame: Frame) => void
-  /** Told once. `code`: of the close, 1006 where there was none; `livedMs`: since the welcome; `reconnectAfterMs`: where the gateway announced its end. */
-  readonly onEnd: (code: number, livedMs: number | undefined, reconnectAfterMs: number | undefined) => void
+  /** Told once. `code`: of the close, 1006 where there was none; `livedMs`: since the welcome, NaN where there was none; `reconnectAfterMs`: as the gateway announced its end, else NaN. */
+  readonly onEnd: (code: number, livedMs: number, reconnectAfterMs: number) => void
 }
 
 /** For a token to come, at the start or for a renewal. */
@@ -27,8 +27,8 @@ const PROBE_MS = 5_000
 const RENEW_AT = 0.8
 /** A gateway takes few tokens in a row: `auth` frames are no closer than this. */
 const MIN_RENEW_MS = 1_000
-/** Longer timers fire at once. */
-const MAX_TIMER_MS = 2 ** 31 - 1
+/** Where a welcome names none. */
+const HEARTBEAT_MS = 30_000
 const LOST = 1006
 /** What may stand in a subprotocol (RFC 7230 section 3.2.6). */
 const PROTOCOL = /^[\w!#$%&'*+.^`|~-]+$/
@@ -36,10 +36,10 @@ const PROTOCOL = /^[\w!#$%&'*+.^`|~-]+$/
 export class Session {
   readonly #options: SessionOptions
   readonly #socket: Socket
-  #welcomedMs: number | undefined
+  #welcomedMs = NaN
   #isOver = false
   #heardMs = 0
-  #reconnectAfterMs: number | undefined
+  #reconnectAfterMs = NaN
   /** Of the welcome, then of the heartbeats. */
   #timer: unknown
   #renewal: unknown
@@ -49,7 +49,8 @@ export class Session {
   constructor (options: SessionOptions) {
     const { url, token, WebSocket, clock } = options
     this.#options = options
-    if (!PROTOCOL.test(token)) throw new ConnectionError('INVALID_TOKEN', 'the token has characters that no subprotocol may have')
+    // A provider that is no TypeScript may give nothing.
+    if (typeof token !== 'string' || !PROTOCOL.test(token)) throw new ConnectionError('INVALID_TOKEN', 'no subprotocol may have such a token')
     this.#socket = new WebSocket(url.href, [SUBPROTOCOL, `bearer.${token}`])
     this.#timer = clock.setTimer(() => { this.#end(LOST) }, WELCOME_TIMEOUT_MS)
     this.#socket.onmessage = ({ data }) => { this.#take(String(data)) }
@@ -63,14 +64,16 @@ export class Session {
     if (!this.#isOver) this.#socket.send(frame)
   }
 
-  /** Whether it still lives: timers may have stood still, so the heartbeats cannot tell. Without an answer it ends. */
+  /** Whether a session that was welcomed still lives: timers may have stood still, so the heartbeats cannot tell. Without an answer it ends. */
   probe (): void {
     const { clock } = this.#options
-    if (this.#welcomedMs === undefined) return
+    if (this.#probe !== undefined) return
     const asked = clock.monotonicMs()
     this.write('{"type":"heartbeat"}')
-    clock.clearTimer(this.#probe as never)
-    this.#probe = clock.setTimer(() => { if (this.#heardMs < asked) this.#end(LOST) }, PROBE_MS)
+    this.#probe = clock.setTimer(() => {
+      this.#probe = undefined
+      if (this.#heardMs < asked) this.#end(LOST)
+    }, PROBE_MS)
   }
 
   /** Ends it without a word to `onEnd`. */
@@ -93,7 +96,8 @@ export class Session {
     const { clock, onWelcome } = this.#options
     this.#welcomedMs = this.#heardMs
     clock.clearTimer(this.#timer as never)
-    this.#beat(Number(frame['heartbeat_interval_ms']), Number(frame['heartbeat_timeout_ms']))
+    const intervalMs = Number(frame['heartbeat_interval_ms'])
+    this.#beat(intervalMs > 0 ? intervalMs : HEARTBEAT_MS, Number(frame['heartbeat_timeout_ms']))
     this.#renewWithin(lifeMs(frame))
     onWelcome(frame)
   }
@@ -116,7 +120,7 @@ export class Session {
     clock.clearTimer(this.#renewal as never)
     // Nothing helped: the session ends with 4401, and the next one asks again.
     if (!(lifeMs > MIN_RENEW_MS)) return
-    const delayMs = Math.min(MAX_TIMER_MS, Math.max(MIN_RENEW_MS, lifeMs * RENEW_AT))
+    const delayMs = Math.max(MIN_RENEW_MS, lifeMs * RENEW_AT)
     this.#renewal = clock.setTimer(() => {
       // Until an `auth` frame says that it was taken.
       this.#renewWithin(lifeMs - delayMs)
@@ -129,7 +133,7 @@ export class Session {
     const { clock, onEnd } = this.#options
     this.#stop()
     this.#socket.close()
-    onEnd(code, this.#welcomedMs === undefined ? undefined : clock.monotonicMs() - this.#welcomedMs, this.#reconnectAfterMs)
+    onEnd(code, clock.monotonicMs() - this.#welcomedMs, this.#reconnectAfterMs)
   }
 
   #stop (): void {

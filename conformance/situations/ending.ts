@@ -22,6 +22,16 @@ export const ENDING: readonly Situation[] = [
     play: (stage) => closed(row, stage)
   })),
   {
+    name: 'a close in place of a welcome',
+    ids: [endId(CLOSE.deviceLimit.code), 'C-END-1'],
+    settings: { welcomeAfterMs: 1_000 },
+    prepare: (gateway) => { gateway.onSession = (session) => { session.close(CLOSE.deviceLimit) } },
+    async play (stage) {
+      const { atMs } = await stage.gateway.attempts.next('attempt to connect', () => true, { timeoutMs: 20_000 })
+      await staysAway(CLOSE.deviceLimit, atMs, stage)
+    }
+  },
+  {
     name: 'a connection that is lost again and again',
     ids: ['C-REC-1'],
     async play ({ gateway, judge }) {
@@ -48,6 +58,13 @@ export const ENDING: readonly Situation[] = [
   }
 ]
 
+async function staysAway ({ code }: CloseRow, closedMs: number, { gateway, client, judge }: Stage): Promise<void> {
+  const again = await gateway.attempts.none(() => true, AWAY_MS, 1)
+  judge(endId(code), again === undefined, `it connected again after ${again === undefined ? 0 : Math.round(again.atMs - closedMs)} ms`)
+  const ended = await client.events.none(({ event }) => event === 'ended', 1_000)
+  judge('C-END-1', ended?.['code'] === code, ended === undefined ? `it said nothing after ${code}` : `it said ${JSON.stringify(ended)} after ${code}`)
+}
+
 async function closed (row: CloseRow, { gateway, client, judge }: Stage): Promise<void> {
   const { code, reconnect } = row
   const session = await gateway.session(0)
@@ -58,10 +75,7 @@ async function closed (row: CloseRow, { gateway, client, judge }: Stage): Promis
   }
   const closedMs = code === CLOSE.lost.code ? session.cut() : session.close(row)
   if (reconnect === 'no') {
-    const again = await gateway.attempts.none(() => true, AWAY_MS, 1)
-    judge(endId(code), again === undefined, `it connected again after ${again === undefined ? 0 : Math.round(again.atMs - closedMs)} ms`)
-    const ended = await client.events.none(({ event }) => event === 'ended', 1_000)
-    judge('C-END-1', ended?.['code'] === code, ended === undefined ? `it said nothing after ${code}` : `it said ${JSON.stringify(ended)} after ${code}`)
+    await staysAway(row, closedMs, { gateway, client, judge })
     return
   }
   const orderedMs = code === CLOSE.shutdown.code ? SLOT_MS : reconnect === 'after-delay' ? ABUSE_MS : 0

@@ -73,13 +73,14 @@ export function graphOption ({ live, people, palette, width }: GraphInput): ECha
             rich: { name: { color: palette.text, fontSize: 13, fontWeight: 600, lineHeight: 18 }, state: { color: state === 'up' ? palette.muted : colorOf(state), fontSize: 11.5, lineHeight: 15 } }
           }
         })),
+        // A function: in a text the library would take {a} of a name for one of its own.
         ...pills.map(({ id, text, color, node, isSlow }, i) => ({
           name: id,
           value: [(i + 0.5) / pills.length, 0.14],
           symbol: box(pillWidth, PILL_HEIGHT_PX, PILL_HEIGHT_PX / 2),
           symbolSize: [pillWidth, PILL_HEIGHT_PX],
           itemStyle: { color: node === undefined ? palette.surface : color, borderColor: node === undefined ? palette.muted : color, borderWidth: 1.5, borderType: node === undefined ? 'dashed' : 'solid' },
-          label: { show: true, width: pillWidth - 8, overflow: 'truncate', formatter: isSlow ? `${text} · slow` : text, color: node === undefined ? palette.muted : '#fff', fontSize: 12, fontWeight: 600 }
+          label: { show: true, width: pillWidth - 8, overflow: 'truncate', formatter: () => isSlow ? `${text} · slow` : text, color: node === undefined ? palette.muted : '#fff', fontSize: 12, fontWeight: 600 }
         }))
       ],
       links: pills.flatMap(({ id, node, isSlow }) => {

@@ -108,7 +108,9 @@ class ImClient:
                     await self._greet(ws)
                     started = time.monotonic()
                     code, announced = await self._session(ws)
-            except (OSError, TimeoutError, InvalidHandshake, ConnectionClosed, ValueError):
+            except ConnectionClosed as closed:
+                code = closed.rcvd.code if closed.rcvd else None  # in place of a welcome
+            except (OSError, TimeoutError, InvalidHandshake, ValueError):
                 pass  # no session came about
             if self._is_closed or code in FINAL:
                 self._on_end(1000 if self._is_closed else code)

@@ -53,9 +53,11 @@ const Connections = Type.Object({
     state: Type.Enum(['opening', 'open', 'closing', 'closed']),
     opened_at: UnixMs,
     token_expires_at: UnixMs,
+    idle_ms: Type.Integer({ minimum: 0, description: 'Since its last sign of life, a pong too' }),
     queued_bytes: Type.Integer({ minimum: 0, description: 'Written to it and not yet taken by the kernel' }),
     paused: Type.Boolean({ description: 'Its socket is not read now' })
-  }))
+  })),
+  unanswered: Type.Optional(Type.Array(Type.String(), { description: 'Workers that did not answer: their connections are missing' }))
 })
 
 const Explanation = Type.Object({
@@ -118,7 +120,7 @@ export const HTTP_ROUTES: Readonly<Record<string, RouteDoc>> = {
     ...ADMIN,
     response: {
       200: json('The first that match', Connections, {
-        total: 1650, listed: 1, connections: [{ node_id: 'gateway-0', connection_id: 'q3vJ0bXe.1f', user_id: 'ann', device_id: 'phone', state: 'open', opened_at: 1_767_225_600_000, token_expires_at: 1_767_229_200_000, queued_bytes: 0, paused: false }]
+        total: 1650, listed: 1, connections: [{ node_id: 'gateway-0', connection_id: 'q3vJ0bXe.1f', user_id: 'ann', device_id: 'phone', state: 'open', opened_at: 1_767_225_600_000, token_expires_at: 1_767_229_200_000, idle_ms: 12_000, queued_bytes: 0, paused: false }]
       }),
       400: json('A parameter is out of its limits, or there twice', BadQuery, { statusCode: 400, code: 'FST_ERR_VALIDATION', error: 'Bad Request', message: 'querystring/limit must be >= 1' }),
       ...FORBIDDEN

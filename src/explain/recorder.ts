@@ -1,7 +1,7 @@
 /**
  * What became of the latest messages, for whoever asks why one did not arrive: a ring of rows whose columns are made at
  * the start. A row holds references to the ids that the message had anyway, and numbers; words are made of it when
- * somebody asks. The oldest rows go when either the rows or the bytes of their ids are too many.
+ * somebody asks. The oldest rows go when either the rows or the bytes of their ids are too many. [GW-OBS-6]
  */
 import type { Clock } from '../ports.ts'
 

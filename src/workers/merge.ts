@@ -65,7 +65,8 @@ export function mergeDrain (answers: ReadonlyArray<Answer<DrainProgress>>): Drai
 
 export function mergeConnections (answers: ReadonlyArray<Answer<ConnectionList>>, limit: number): ConnectionList {
   const connections = answers.flatMap(({ value }) => value?.connections ?? []).slice(0, limit)
-  return { total: answers.reduce((total, { value }) => total + (value?.total ?? 0), 0), listed: connections.length, connections }
+  const unanswered = answers.flatMap(({ worker, value }) => value === undefined ? [worker] : [])
+  return { total: answers.reduce((total, { value }) => total + (value?.total ?? 0), 0), listed: connections.length, connections, ...(unanswered.length > 0 && { unanswered }) }
 }
 
 /** Each worker is a node of its own; `elsewhere`: what one of them heard of the nodes beside them. */

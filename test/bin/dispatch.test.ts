@@ -33,5 +33,10 @@ t.test('--help lists the commands; none and an unknown one are refused with the 
   for (const name of ['two', 'toString', '']) t.equal(await run(name), EXIT_USAGE, name)
   t.equal(await run(), EXIT_USAGE)
   t.match(err, [/^no command two\n\nUsage: im-gateway/, /^no command toString/, /^Usage/, /^Usage/])
+  for (const [args, error] of [[['--json'], 'no command is given'], [['two', '--json'], 'no command two']] as const) {
+    t.equal(await run(...args), EXIT_USAGE)
+    t.strictSame(JSON.parse(out.at(-1) ?? ''), { error, exit_code: EXIT_USAGE })
+  }
+  t.equal(err.length, 4)
   t.strictSame(loaded, [])
 })

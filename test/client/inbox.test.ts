@@ -155,3 +155,23 @@ t.test('a page that was asked for before a message came says nothing of the gap 
   t.strictSame(asked, [1, 4, 5])
   t.strictSame(state.gaps, [])
 })
+
+t.test('a history that answers nonsense is one that does not answer: what came is shown, and later messages too', async (t) => {
+  for (const answer of [null, undefined, { messages: [] }, [null]]) {
+    let asked = 0
+    const { clock, network, state } = await opened({ history: async () => { asked++; return answer as never } })
+    for (const n of [1, 3]) network.last.give(message(n))
+    await clock.run(5_000)
+    t.strictSame(state.shown, ['bob m1', 'bob m3'], JSON.stringify(answer))
+    t.strictSame(state.gaps, [{ conversation: 'bob', after: 1, before: 3 }])
+    t.equal(asked, 4)
+    network.last.give(message(4))
+    t.equal(state.shown.at(-1), 'bob m4')
+  }
+  let asked = 0
+  const { clock, network, state } = await opened({ history: async () => { asked++; return [{ msg_id: 'm2', sequence_number: 2 }] as never } })
+  for (const n of [1, 3]) network.last.give(message(n))
+  await clock.run(5_000)
+  t.strictSame(state.shown, ['bob m1', 'bob m3'])
+  t.equal(asked, 1, 'frames where messages belong have no number: they are none, and it is not asked again for ever')
+})

@@ -1,6 +1,8 @@
 import t from 'tap'
-import { ConnectionError, ImError, SendError } from '../../client/src/index.ts'
-import { opened, world } from '../helpers/client-world.ts'
+import { realClock } from '../../client/src/clock.ts'
+import { ConnectionError, ImClient, ImError, SendError, type ImClientOptions } from '../../client/src/index.ts'
+import { CLOSE } from '../../src/protocol/close-codes.ts'
+import { message, opened, world } from '../helpers/client-world.ts'
 import { settle } from '../helpers/manual-clock.ts'
 
 const HOUR_MS = 3_600_000
@@ -49,6 +51,7 @@ t.test('a token that no subprotocol may have, and an address that is none, end t
   const cases = [
     [{ token: () => 'a b' }, 'INVALID_TOKEN'],
     [{ token: () => '' }, 'INVALID_TOKEN'],
+    [{ token: () => undefined as never }, 'INVALID_TOKEN'],
     [{ url: 'no address' }, 'CANNOT_CONNECT'],
     [{ url: () => { throw new Error('no node') } }, 'CANNOT_CONNECT'],
     [{ WebSocket: Picky as never }, 'CANNOT_CONNECT']
@@ -113,4 +116,134 @@ t.test('an error of the application comes up as its own and breaks nothing', asy
   t.equal(network.last.of('ack').length, 1)
   t.equal(client.state, 'open')
   t.throws(() => later[0]?.(), /of the application/)
+})
+
+t.test('a close in place of a welcome is followed as the table says: a device over the limit does not knock again and again', async (t) => {
+  for (const { code, reconnect } of Object.values(CLOSE)) {
+    const { client, clock, network, state } = world()
+    client.start()
+    await settle()
+    network.last.end(code)
+    if (reconnect === 'no') {
+      t.strictSame([client.state, state.ends, clock.pendingTimers], ['ended', [{ code }], 0], String(code))
+      continue
+    }
+    await clock.run(code === 4002 ? 29_999 : 249)
+    t.equal(network.sockets.length, 1, String(code))
+    await clock.run(1)
+    t.equal(network.sockets.length, 2, String(code))
+  }
+})
+
+t.test('a gateway that leaves out what it should say is not stormed', async (t) => {
+  const { clock, network } = await opened()
+  network.last.welcome({ heartbeat_interval_ms: undefined, heartbeat_timeout_ms: undefined, token_expires_at: undefined, max_message_bytes: undefined, timestamp: undefined })
+  await clock.run(95_000)
+  t.equal(network.last.of('heartbeat').length, 3)
+  t.equal(network.last.of('auth').length, 0)
+  for (const [said, delayMs] of [[undefined, 500], ['soon', 500], [-5, 1_000]] as const) {
+    const { length } = network.sockets
+    network.last.give({ type: 'shutdown', reconnect_after_ms: said, timestamp: 1 })
+    network.last.end(1012)
+    await clock.run(delayMs - 1)
+    t.equal(network.sockets.length, length, String(said))
+    await clock.run(1)
+    t.equal(network.sockets.length, length + 1, String(said))
+  }
+})
+
+t.test('what is no frame, or comes twice, or after the end, breaks nothing', async (t) => {
+  const { client, network, state } = await opened()
+  for (const noise of ['', 'null', '[]', '7', '{"type":7}', '{', '\u0000', '{"type":"ack"}', '{"type":"ack","msg_id":null}', '{"type":"error"}', '{"type":"message"}', '{"type":"auth"}', '{"type":"read_receipt"}', '{"type":"membership_change"}']) network.last.give(noise)
+  network.last.welcome()
+  const sent = client.send('bob', 'hi')
+  const ack = { type: 'ack', msg_id: network.last.of('send_msg')[0]?.['msg_id'], sequence_number: 1, timestamp: 1 }
+  network.last.give(ack)
+  network.last.give(ack)
+  t.match(await sent, { sequenceNumber: 1 })
+  t.equal(client.state, 'open')
+  client.close()
+  const shown = state.shown.length
+  network.last.give({ type: 'message', msg_id: 'late', sender: 'bob', recipient: 'ann', content: 'hi', timestamp: 1, sequence_number: 2, ack_required: true })
+  network.last.end(1006)
+  t.strictSame([state.shown.length, network.last.of('ack').length, client.state], [shown, 0, 'ended'])
+})
+
+t.test('whoever looks again and again learns no later that the connection is dead', async (t) => {
+  const { client, clock, network } = await opened()
+  await clock.run(1)
+  for (let i = 0; i < 5; i++) {
+    client.background()
+    client.foreground()
+    await clock.run(1_000)
+  }
+  t.equal(network.last.of('heartbeat').length, 1)
+  t.equal(network.sockets[0]?.isClosed, true)
+  await clock.run(500)
+  t.equal(network.sockets.length, 2)
+})
+
+t.test('once it has ended nothing is left of it, whatever was under way, and it is not used again', async (t) => {
+  const never = async (): Promise<never> => await new Promise<never>(() => {})
+  const asking = world({ token: never })
+  asking.client.start()
+  await settle()
+  const reading = await opened({ history: never })
+  for (const n of [1, 5]) reading.network.last.give(message(n))
+  await settle()
+  let asked = 0
+  const renewing = await opened({ token: () => ++asked === 1 ? 'token' : never() })
+  await renewing.clock.run(0.8 * HOUR_MS)
+  const failing = await opened({ history: () => Promise.reject(new Error('away')) })
+  for (const n of [1, 5]) failing.network.last.give(message(n))
+  await settle()
+  for (const { client, clock, network, state } of [asking, reading, renewing, failing]) {
+    const waiting = client.send('bob', 'hi').catch((error: unknown) => error)
+    t.ok(clock.pendingTimers > 0)
+    const { length } = network.sockets
+    client.close()
+    client.close()
+    t.equal(clock.pendingTimers, 0)
+    client.start()
+    client.background()
+    client.foreground()
+    t.match(await waiting, { code: 'CLIENT_ENDED' })
+    t.match(await client.send('bob', 'hi').catch((error: unknown) => error), { code: 'CLIENT_ENDED' })
+    await clock.run(60_000)
+    t.strictSame([client.state, state.ends.length, network.sockets.length, clock.pendingTimers], ['ended', 1, length, 0])
+  }
+})
+
+t.test('a client that is ended in any of its callbacks has ended', async (t) => {
+  for (const at of ['connecting', 'open', 'waiting', 'paused', 'ended'] as const) {
+    const { client, clock, network, state } = world({ onState: (entered) => { if (entered === at) client.close() } })
+    client.start()
+    client.start()
+    await settle()
+    if (at !== 'connecting') network.last.welcome()
+    if (at === 'waiting') network.last.end(1006)
+    client.background()
+    await clock.run(60_000)
+    client.close()
+    t.strictSame([client.state, state.ends, clock.pendingTimers], ['ended', [{ code: 1000 }], 0], at)
+  }
+})
+
+t.test('options that are undefined are none, and a time without end is none that is over at once', async (t) => {
+  const { client, clock, network } = await opened({ maxWaiting: undefined, sendTimeoutMs: undefined, backgroundMs: Infinity } as unknown as Partial<ImClientOptions>)
+  const outcomes = Array.from({ length: 1_001 }, (_, i) => client.send('bob', 'hi', { msgId: `m${i}` }).catch((error: unknown) => error))
+  t.match(await outcomes[1_000], { code: 'OVERLOADED' })
+  client.background()
+  await clock.run(59_999)
+  t.strictSame([client.waiting, client.state], [1_000, 'open'])
+  network.last.give({ type: 'heartbeat', timestamp: 1 })
+  await clock.run(1)
+  t.match(await outcomes[0], { code: 'TIMEOUT' })
+  client.close()
+  const delays: number[] = []
+  const real = new ImClient({ url: 'ws://localhost/ws', token: () => 'a', sendTimeoutMs: Infinity, clock: { ...realClock, setTimer: (_call, delayMs) => delays.push(delayMs), clearTimer: () => {} } })
+  const kept = real.send('bob', 'hi').catch(() => {})
+  t.strictSame(delays, [2 ** 31 - 1], 'what timers of JavaScript can wait for')
+  real.close()
+  await kept
 })

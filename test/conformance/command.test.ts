@@ -36,6 +36,16 @@ t.test('a report says what is kept and what is not, and the exit code follows th
   t.match(verdicts, [{ id: 'C-RCV-8', level: 'MUST', kept: false, detail: /was shown to its sender/ }, { id: 'C-RCV-9', level: 'SHOULD', kept: true }])
 })
 
+t.test('a client that is started by another process ends with it, and one that never stops talking is stopped', async (t) => {
+  const before = performance.now()
+  const behind = await run('--only', 'C-HBT-1', '--', 'sh', '-c', 'sleep 60 & echo "$!" >&2; exit 3')
+  t.ok(performance.now() - before < 20_000, 'nobody waits for the one that was left behind')
+  t.match(behind, { code: 1, out: /the client ended with 3; it said: \d+\)/ })
+  for (const script of ['yes "{\\"event\\":\\"x\\"}"', 'cat /dev/zero', 'cat /dev/zero >&2']) {
+    t.match(await run('--only', 'C-HBT-1', '--', 'sh', '-c', script), { code: 1, out: /the client said more than 16777216 bytes/ }, script)
+  }
+})
+
 t.test('a command that cannot be started, or ends, keeps nothing, and its last words are shown', async (t) => {
   const absent = await run('--jobs', '2', '--only', 'C-HBT-1', '--', '/no/such/command')
   t.match(absent, { code: 1, out: /NOT OK MUST {3}C-HBT-1 .*ENOENT/ })

@@ -74,7 +74,7 @@ t.test('the device does not acknowledge: it was written, and the time went by', 
   t.equal((await explained(node, 'm1')).steps.at(-1), 'node-1 late_acknowledged phone: ')
 })
 
-t.test('the sender was too fast, or refused: it never left the node, or came back', async (t) => {
+t.test('[GW-OBS-6] the sender was too fast, or refused: it never left the node, or came back', async (t) => {
   const node = await startApp(t, { ...ENV, MAX_MESSAGES_PER_SECOND: '1' })
   const ann = await node.connect('ann')
   node.services.im.behave = () => ({ errorCode: 7 })
@@ -133,7 +133,7 @@ async function cluster (t: Test): Promise<TestApp[]> {
   return nodes
 }
 
-t.test('over several nodes any of them tells the whole way, and names the one that does not answer', async (t) => {
+t.test('[GW-OBS-6] over several nodes any of them tells the whole way, and names the one that does not answer', async (t) => {
   const [a, b, c] = await cluster(t) as [TestApp, TestApp, TestApp]
   const mute = await b.connect('bob', { autoAck: false })
   await imCaller(t, a).push({ msgId: 'm1', recipientId: 'bob', senderId: 'ann' })

@@ -165,8 +165,26 @@ t.test('What would be a pod that does not start is refused by name', async (t) =
   t.match(template(...ADDRESSES, 'secrets.keys={JWT_SECRET}').words, /secrets\.keys: callers of the gRPC port/)
   t.match(template(...ADDRESSES, 'shutdown.drainTimeoutSeconds=110', 'shutdown.gracePeriodSeconds=120').words, /gracePeriodSeconds must exceed/)
   t.match(template(...ADDRESSES, 'autoscaling.enabled=true', 'autoscaling.maxReplicas=2').words, /maxReplicas must not be below/)
+  t.match(template(...ADDRESSES, 'ports.grpc=8080').words, /ports: ws and grpc must differ/)
+  for (const name of ['WS_TLS_CERT', 'WS_TLS_KEY']) t.match(template(...ADDRESSES, `secrets.keys={GRPC_AUTH_TOKEN,${name}}`).words, /WS_TLS_CERT and WS_TLS_KEY come together/)
+  t.match(template(...ADDRESSES, 'podLabels.app\\.kubernetes\\.io/name=x').words, /podLabels\.app\.kubernetes\.io\/name: the pods are found by it/)
+  t.match(helm(['template', '1chat', chart, '--kube-version', '1.34.0', ...ADDRESSES.flatMap((setting) => ['--set', setting])]).words, /the release 1chat: its name begins with a letter/)
   t.match(template(...ADDRESSES, 'config.WS_PORT=81').words, /config\.WS_PORT: the chart sets it/)
   t.match(template(...ADDRESSES, 'config.GRPC_AUTH_TOKEN=x').words, /config\.GRPC_AUTH_TOKEN: it is among secrets\.keys/)
+})
+
+t.test('Names, numbers and a stop at once become what Kubernetes and the gateway take', async (t) => {
+  const named = (release: string, ...more: string[]) => helm(['template', release, chart, '--kube-version', '1.34.0', ...ADDRESSES.flatMap((setting) => ['--set', setting]), ...more]).output
+  for (const release of ['my.chat', 'a'.repeat(53), `${'b'.repeat(51)}.c`]) {
+    const names = objects(named(release)).map(({ metadata }) => metadata.name)
+    t.equal(names.length, 5)
+    for (const name of names) t.match(name, /^[a-z][a-z0-9-]{0,61}[a-z0-9]$/, release)
+  }
+  const { data } = find<ConfigMap>(named('chat', '--set-json', 'config={"OTEL_TRACES_SAMPLER_ARG":0.25,"MAX_MESSAGE_BYTES":10000000,"ALLOW_QUERY_TOKEN":true}'), 'ConfigMap', 'chat-im-gateway')
+  t.match(data, { OTEL_TRACES_SAMPLER_ARG: '0.25', MAX_MESSAGE_BYTES: '10000000', ALLOW_QUERY_TOKEN: 'true' })
+  const atOnce = find<Deployment>(named('chat', '--set', 'shutdown.preStopSeconds=0'), 'Deployment', 'chat-im-gateway')
+  t.equal(atOnce.spec.template.spec.containers[0]?.lifecycle, undefined, 'a sleep of nothing is refused before Kubernetes 1.32')
+  t.match(named('chat', '--set', 'autoscaling.enabled=true,connectionsPerPod=1'), /averageValue: "1"/)
 })
 
 t.test('The network is closed and the way from outside is /ws alone, where that is asked for', async (t) => {
@@ -291,8 +309,11 @@ t.test('Each value has its type in the schema, and a wrong one is refused by nam
 
   const faults: ReadonlyArray<readonly [setting: string, named: RegExp]> = [
     ['replicas=5', /replicas/], ['connectionsPerPod=many', /connectionsPerPod/], ['ports.ws=70000', /ports.*ws/s], ['image.pullPolicy=Sometimes', /pullPolicy/], ['config.lower=1', /lower/],
-    ['shutdown.drainTimeoutSeconds=0', /drainTimeoutSeconds/], ['secrets.keys={jwt}', /secrets.*keys/s], ['autoscaling.connectionsPercent=120', /connectionsPercent/], ['serviceMonitor.interval=often', /interval/]
+    ['shutdown.drainTimeoutSeconds=0', /drainTimeoutSeconds/], ['secrets.keys={jwt}', /secrets.*keys/s], ['autoscaling.connectionsPercent=120', /connectionsPercent/], ['serviceMonitor.interval=often', /interval/], ['secrets.name=A_b', /secrets.*name/s], ['secrets.name=', /secrets.*name/s], ['replicaCount=-1', /replicaCount/], ['podDisruptionBudget.maxUnavailable=0', /maxUnavailable/], ['podDisruptionBudget.maxUnavailable=200%', /maxUnavailable/]
   ]
+  for (const name of ['replicaCount', 'connectionsPerPod', 'image', 'services', 'config', 'secrets', 'ports', 'service', 'ingress', 'networkPolicy', 'shutdown', 'podDisruptionBudget', 'podDisruptionBudget.maxUnavailable', 'autoscaling', 'serviceMonitor', 'prometheusRule']) {
+    t.match(template(...ADDRESSES, `${name}=null`).words, new RegExp(`schema.*missing property '${name.split('.').at(-1)}'`, 's'), `${name} is taken away`)
+  }
   for (const [setting, named] of faults) {
     const { code, words } = template(...ADDRESSES, setting)
     t.not(code, 0, setting)
@@ -311,4 +332,6 @@ t.test('The examples of routes from outside lead to /ws of the chart\'s Service 
   t.match(find<Rendered>(envoy, 'HTTPRoute', 'chat').spec, {
     rules: [{ matches: [{ path: { type: 'Exact', value: '/ws' } }], backendRefs: [{ name: service.metadata.name, port: service.spec.ports[0]?.port }], timeouts: { request: '0s' } }]
   })
+  const { spec } = find<Rendered & { readonly spec: { readonly circuitBreaker: Readonly<Record<string, number>> } }>(envoy, 'BackendTrafficPolicy', 'chat')
+  for (const limit of ['maxConnections', 'maxParallelRequests']) t.ok((spec.circuitBreaker[limit] ?? 1_024) >= 1_000_000, `${limit}: the default of 1,024 is the most sockets of a proxy`)
 })

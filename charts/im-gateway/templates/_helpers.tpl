@@ -1,8 +1,9 @@
+{{/* A release may be called what no Service can be: with dots in it. */}}
 {{- define "im-gateway.name" -}}
 {{- if contains .Chart.Name .Release.Name -}}
-{{- .Release.Name | trunc 58 | trimSuffix "-" -}}
+{{- .Release.Name | replace "." "-" | trunc 58 | trimSuffix "-" -}}
 {{- else -}}
-{{- printf "%s-%s" .Release.Name .Chart.Name | trunc 58 | trimSuffix "-" -}}
+{{- printf "%s-%s" .Release.Name .Chart.Name | replace "." "-" | trunc 58 | trimSuffix "-" -}}
 {{- end -}}
 {{- end -}}
 
@@ -44,6 +45,20 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 
 {{/* Faults that would otherwise show as pods that do not start. */}}
 {{- define "im-gateway.check" -}}
+{{- if not (regexMatch "^[a-z]" .Release.Name) -}}
+{{- fail (printf "the release %s: its name begins with a letter, as those of Services do" .Release.Name) -}}
+{{- end -}}
+{{- if eq (int64 .Values.ports.ws) (int64 .Values.ports.grpc) -}}
+{{- fail "ports: ws and grpc must differ" -}}
+{{- end -}}
+{{- if ne (has "WS_TLS_CERT" .Values.secrets.keys) (has "WS_TLS_KEY" .Values.secrets.keys) -}}
+{{- fail "secrets.keys: WS_TLS_CERT and WS_TLS_KEY come together" -}}
+{{- end -}}
+{{- range $name := list "app.kubernetes.io/name" "app.kubernetes.io/instance" -}}
+{{- if hasKey ($.Values.podLabels | default dict) $name -}}
+{{- fail (printf "podLabels.%s: the pods are found by it, the chart sets it" $name) -}}
+{{- end -}}
+{{- end -}}
 {{- if not (or (has "GRPC_AUTH_TOKEN" .Values.secrets.keys) (and (has "GRPC_TLS_CERT" .Values.secrets.keys) (has "GRPC_TLS_KEY" .Values.secrets.keys) (has "GRPC_TLS_CA" .Values.secrets.keys))) -}}
 {{- fail "secrets.keys: callers of the gRPC port need GRPC_AUTH_TOKEN, or GRPC_TLS_CERT, GRPC_TLS_KEY and GRPC_TLS_CA" -}}
 {{- end -}}

@@ -11,18 +11,27 @@ const LIVE: LiveState = {
   slow: ['alice']
 }
 
-interface Drawn { readonly name: string, readonly itemStyle: { readonly borderColor: string, readonly color: string }, readonly label: { readonly formatter: string } }
+interface Drawn { readonly name: string, readonly itemStyle: { readonly borderColor: string, readonly color: string }, readonly label: { readonly formatter: string | (() => string) } }
 interface Link { readonly source: string, readonly target: string, readonly lineStyle: { readonly color: string, readonly type: string } }
 
 function seriesOf (option: object): { readonly data: readonly Drawn[], readonly links: readonly Link[] } {
   return (option as { series: [{ data: Drawn[], links: Link[] }] }).series[0]
 }
 
+const textOf = ({ label: { formatter } }: Drawn): string => typeof formatter === 'string' ? formatter : formatter()
+
 t.test('nodes are drawn by their state, people in their order, others after them, and lines to nodes that serve alone', async (t) => {
   const { data, links } = seriesOf(graphOption({ live: LIVE, people: ['alice', 'bob'], palette: PALETTE, width: 300 }))
   t.strictSame(data.map(({ name, itemStyle: { borderColor } }) => [name, borderColor]), [['a', 'green'], ['b', 'red'], ['alice/page', 'purple'], ['bob', 'grey'], ['zoe/phone', 'purple']])
-  t.match(data.map(({ label }) => label.formatter), [/Node 1.*2 clients/s, /Node 2.*down/s, 'alice · slow', 'bob', 'zoe'])
+  t.match(data.map(textOf), [/Node 1.*2 clients/s, /Node 2.*down/s, 'alice · slow', 'bob', 'zoe'])
   t.strictSame(links.map(({ source, target, lineStyle: { color, type } }) => [source, target, color, type]), [['alice/page', 'a', 'orange', 'dashed'], ['zoe/phone', 'a', 'green', 'solid']])
+})
+
+t.test('names are drawn as they are, whatever they mean to the library', async (t) => {
+  const devices = ['{a}', '{b|x}', '<img src=x onerror=alert(1)>'].map((user) => ({ user, device: 'phone', node: 'a' }))
+  const { data } = seriesOf(graphOption({ live: { ...LIVE, devices }, people: [], palette: PALETTE, width: 300 }))
+  t.strictSame(data.slice(2).map(textOf).sort(), devices.map(({ user }) => user).sort())
+  t.ok(data.slice(2).every(({ label: { formatter } }) => typeof formatter === 'function'), 'a text would be a template')
 })
 
 t.test('a page that knows of nobody yet is drawn as well', async (t) => {

@@ -20,7 +20,7 @@ type Frame = Readonly<Record<string, unknown>>
 interface GuideClient {
   begin (around: { readonly url: string, readonly token: () => Promise<string>, readonly history: (conversation: string, after: number) => Promise<Frame[]>, readonly show: (message: Frame, conversation: string) => void }): Promise<void>
   send (recipient: string, content: string): Promise<number>
-  afterClose (code: number, announcedMs: number | undefined, livedMs: number): number | undefined
+  afterClose (code: number, announcedMs: number | undefined, livedMs: number | undefined): number | undefined
   isConnected (): boolean
 }
 
@@ -129,6 +129,7 @@ export { send, afterClose }
   Math.random = () => 0.5
   t.strictSame(CODES.map((code) => ANNOUNCED.map((announcedMs) => client.afterClose(code, announcedMs, STEADY_MS))), DELAYS)
   t.strictSame([0, 1, 2].map(() => client.afterClose(CLOSE.lost.code, undefined, 0)), [1, 2, 4].map((times) => FIRST_BACKOFF_MS * times), 'sessions that do not last back off')
+  t.strictSame([CLOSE.deviceLimit, CLOSE.replaced, CLOSE.lost].map(({ code }) => client.afterClose(code, undefined, undefined)), [undefined, undefined, 8 * FIRST_BACKOFF_MS], 'a close in place of a welcome')
 })
 
 t.test('the Python of the guide compiles, comes back by the same table, and shows messages once and in order', async (t) => {

@@ -24,7 +24,7 @@ function world () {
   return { clock, recorder, explainer, explain, hub, state, tracker, push }
 }
 
-t.test('a device\'s part ends as its wait does, and says whether it was written before', async (t) => {
+t.test('[GW-OBS-6] a device\'s part ends as its wait does, and says whether it was written before', async (t) => {
   const { clock, explain, hub, state, tracker, push } = world()
   const { connection } = connect(hub, 'bob')
   push(connection, 'm1')
@@ -89,7 +89,7 @@ t.test('times are those of the wall clock as it stands, whatever it said before'
   t.equal(oldestAt, BigInt(clock.unixMs() - 1_000))
 })
 
-t.test('an answer is bounded and says what it leaves out; a request names one id', async (t) => {
+t.test('[GW-OBS-6] an answer is bounded and says what it leaves out; a request names one id', async (t) => {
   const { recorder, explainer } = world()
   for (let at = 0; at < MAX_EXPLAINED + 7; at++) recorder.refused('push', `m${at}`, 'bob', '', 'ann', 'OVERLOADED')
   const { events, leftOff } = explainer.explain({ msgId: '', userId: 'bob' })
@@ -116,7 +116,7 @@ t.test('outcomes of calls have their words', async (t) => {
   t.equal(ended('send', 'DRAINING'), 'refused: the connection is being drained: the client sends it again to its next node')
 })
 
-t.test('all other nodes are asked once, but for those that somebody else asks; a failure is named', async (t) => {
+t.test('[GW-OBS-6] all other nodes are asked once, but for those that somebody else asks; a failure is named', async (t) => {
   const { explainer } = world()
   const asked: string[] = []
   const cluster = new ClusterExplainer({

@@ -28,7 +28,7 @@ t.test('a row is found by its message and by either side, with its times, outcom
   t.equal(recorder.oldestAtMs, startedAtMs)
 })
 
-t.test('past its entries the oldest is forgotten, and what comes late for it changes nobody else\'s row', async (t) => {
+t.test('[GW-OBS-6] past its entries the oldest is forgotten, and what comes late for it changes nobody else\'s row', async (t) => {
   const { clock, recorder, ids } = recorderOf(3)
   t.equal(recorder.oldestAtMs, undefined)
   const rows: number[] = []
@@ -48,7 +48,7 @@ t.test('past its entries the oldest is forgotten, and what comes late for it cha
   t.equal(recorder.oldestAtMs, recorder.find('message', 'm5', 1).rows[0]?.atMs)
 })
 
-t.test('of many that fit the latest are told, and how many more there are', async (t) => {
+t.test('[GW-OBS-6] of many that fit the latest are told, and how many more there are', async (t) => {
   const { recorder } = recorderOf(10)
   for (let at = 0; at < 8; at++) recorder.begin('push', `m${at}`, 'ann', '', 'bob')
   const { rows, leftOff } = recorder.find('user', 'ann', 3)
@@ -56,7 +56,7 @@ t.test('of many that fit the latest are told, and how many more there are', asyn
   t.equal(leftOff, 5)
 })
 
-t.test('its bytes are bounded whatever ids come, and long ids cost entries', async (t) => {
+t.test('[GW-OBS-6] its bytes are bounded whatever ids come, and long ids cost entries', async (t) => {
   const { recorder } = recorderOf(1_000_000)
   const long = { msgId: 'm'.repeat(64), userId: 'u'.repeat(128), deviceId: 'd'.repeat(64) }
   for (let at = 0; at < 20_000; at++) {

@@ -44,7 +44,7 @@ t.test('a drain is as far as the last of them, and its numbers are their sums', 
 t.test('connections are listed up to the limit, metrics under one head', async (t) => {
   const list = (...ids: string[]) => ({ total: 10, listed: ids.length, connections: ids.map((id) => ({ id })) })
   t.strictSame(mergeConnections([{ worker: 'a', value: list('1', '2') }, { worker: 'b', value: undefined }, { worker: 'c', value: list('3', '4') }], 3), {
-    total: 20, listed: 3, connections: [{ id: '1' }, { id: '2' }, { id: '3' }]
+    total: 20, listed: 3, connections: [{ id: '1' }, { id: '2' }, { id: '3' }], unanswered: ['b']
   })
   const family = (name: string, worker: string) => ({ name, help: 'h', type: 'gauge', values: [{ labels: { worker }, value: 1 }] })
   t.strictSame(mergeMetrics([[family('x', '0'), family('y', '0')], [family('x', '1')], []]), [
