@@ -34,7 +34,7 @@ export interface ProcessSample {
   readonly eventLoopDelayMs: number
   /** Memory in use: values and buffers, garbage that was not collected yet among them, and the program. */
   readonly inUseBytes: number
-  /** Memory in use and what is kept for later. */
+  /** Memory in use and what is kept for later, less what the kernel can take back. */
   readonly residentBytes: number
 }
 

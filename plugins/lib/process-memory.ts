@@ -1,16 +1,21 @@
 /** What the process says of its memory, and how it makes room in it. */
+import { readFileSync } from 'node:fs'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import type { ProcessSample } from '../../src/overload.ts'
 
 export type MemorySample = Pick<ProcessSample, 'inUseBytes' | 'residentBytes'>
 
+/** `status`: that of proc_pid_status(5); empty where there is none. */
+export type MemoryReading = Omit<NodeJS.MemoryUsage, 'arrayBuffers'> & { readonly status: string }
+
 /**
- * Memory in bytes. In use is what V8 counts, and as much for all else as was resident at the start. Where it cannot be
- * read now it is as it was: it comes from a file of /proc, and a process that is out of files must not end for it.
- * Throws where it cannot be read the first time.
+ * Memory in bytes. In use is what V8 counts, and as much for all else as was resident at the start. Resident is what the
+ * kernel cannot take back, so without the files of the program, where the kernel says so. Where it cannot be read now it is
+ * as it was: it comes from files of /proc, and a process that is out of files must not end for it. Throws where it cannot
+ * be read the first time.
  */
-export function processMemory (read: () => NodeJS.MemoryUsage = process.memoryUsage): () => MemorySample {
+export function processMemory (read: () => MemoryReading = readMemory): () => MemorySample {
   let usage = read()
   const programBytes = Math.max(0, usage.rss - usage.heapTotal - usage.external)
   return () => {
@@ -19,7 +24,7 @@ export function processMemory (read: () => NodeJS.MemoryUsage = process.memoryUs
     } catch {
       // As it was: there is nothing else to be known.
     }
-    return { inUseBytes: programBytes + usage.heapUsed + usage.external, residentBytes: usage.rss }
+    return { inUseBytes: programBytes + usage.heapUsed + usage.external, residentBytes: anonymousBytes(usage.status) ?? usage.rss }
   }
 }
 
@@ -33,4 +38,13 @@ export function collectGarbage (): void {
     setFlagsFromString('--no-expose-gc')
   }
   gc()
+}
+
+function readMemory (): MemoryReading {
+  return { ...process.memoryUsage(), status: process.platform === 'linux' ? readFileSync('/proc/self/status', 'latin1') : '' }
+}
+
+function anonymousBytes (status: string): number | undefined {
+  const [, kilobytes] = /^RssAnon:\s+(\d+) kB$/m.exec(status) ?? []
+  return kilobytes === undefined ? undefined : Number(kilobytes) * 1024
 }

@@ -1,15 +1,21 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import t from 'tap'
-import { collectGarbage, processMemory } from '../../../plugins/lib/process-memory.ts'
+import { collectGarbage, processMemory, type MemoryReading } from '../../../plugins/lib/process-memory.ts'
 
-function usage (rss: number, heapTotal: number, heapUsed: number, external: number): NodeJS.MemoryUsage {
-  return { rss, heapTotal, heapUsed, external, arrayBuffers: external }
+function usage (rss: number, heapTotal: number, heapUsed: number, external: number, status = ''): MemoryReading {
+  return { rss, heapTotal, heapUsed, external, status }
 }
 
 t.test('[GW-OVL-1] in use is what V8 counts and what the program took at the start, not what is kept for later', async (t) => {
   const answers = [usage(100, 40, 30, 10), usage(200, 60, 50, 40), usage(200, 60, 20, 10)]
-  const read = processMemory(() => answers.shift() as NodeJS.MemoryUsage)
+  const read = processMemory(() => answers.shift() as MemoryReading)
   t.strictSame([read(), read()], [{ inUseBytes: 140, residentBytes: 200 }, { inUseBytes: 80, residentBytes: 200 }])
+})
+
+t.test('[GW-OVL-1] the files of the program count as resident only where the kernel does not tell them from the rest', async (t) => {
+  const status = 'Name:\tnode\nVmRSS:\t    9000 kB\nRssAnon:\t    5000 kB\nRssFile:\t    4000 kB\n'
+  t.equal(processMemory(() => usage(9_216_000, 0, 0, 0, status))().residentBytes, 5_120_000)
+  t.equal(processMemory(() => usage(9_216_000, 0, 0, 0, 'VmRSS:\t    9000 kB\n'))().residentBytes, 9_216_000)
 })
 
 t.test('what V8 has asked for and not touched yet makes no program smaller than nothing', async (t) => {
