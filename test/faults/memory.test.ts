@@ -88,5 +88,5 @@ row('N5', '[GW-OVL-1] a node short of memory refuses newcomers and closes the sl
   t.ok(recoveredMs < RECOVERED_WITHIN_MS, 'soon after there is room')
   const { kills } = group
   t.equal(kills, 0, 'nobody is killed for memory')
-  return { limitMiB, restingMiB, refusedPercent, pushed, refused, slowClosed, closes, kills, recoveredMs }
+  return { limitMiB, restingMiB, pushed, refused, slowClosed, closes, kills, recoveredMs }
 })
