@@ -4,7 +4,7 @@ import fp from 'fastify-plugin'
 import type { Clock, Dependency } from '../src/ports.ts'
 import { HealthBoard } from '../src/health.ts'
 import { DELAY_RESOLUTION_MS, meanDelayMs, Overload, SAMPLE_INTERVAL_MS, type OverloadOptions, type ProcessSample } from '../src/overload.ts'
-import { residentMemory } from './lib/resident-memory.ts'
+import { collectGarbage, processMemory } from './lib/process-memory.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -13,7 +13,7 @@ declare module 'fastify' {
   }
 }
 
-export interface HealthOptions extends Omit<OverloadOptions, 'meter' | 'sample'> {
+export interface HealthOptions extends Omit<OverloadOptions, 'meter' | 'sample' | 'collect'> {
   readonly clock: Clock
   readonly dependencies: readonly Dependency[]
   /** How the process is asked; a fake in tests. */
@@ -25,17 +25,20 @@ export default fp<HealthOptions>(async function health (fastify, options) {
   if (sample === undefined) {
     const delays = monitorEventLoopDelay({ resolution: DELAY_RESOLUTION_MS })
     delays.enable()
-    const rssBytes = residentMemory()
+    const memory = processMemory()
     let readAtMs = performance.now()
     const read = (): ProcessSample => {
       const nowMs = performance.now()
       const eventLoopDelayMs = meanDelayMs(delays, nowMs - readAtMs - SAMPLE_INTERVAL_MS)
       readAtMs = nowMs
       delays.reset()
-      return { eventLoopDelayMs, rssBytes: rssBytes() }
+      return { eventLoopDelayMs, ...memory() }
     }
-    let last: ProcessSample = { eventLoopDelayMs: 0, rssBytes: rssBytes() }
-    const timer = setInterval(() => { last = read() }, SAMPLE_INTERVAL_MS)
+    let last: ProcessSample = { eventLoopDelayMs: 0, ...memory() }
+    const timer = setInterval(() => {
+      last = read()
+      fastify.overload.relieve()
+    }, SAMPLE_INTERVAL_MS)
     timer.unref()
     fastify.addHook('onClose', async () => {
       clearInterval(timer)
@@ -43,7 +46,7 @@ export default fp<HealthOptions>(async function health (fastify, options) {
     })
     sample = () => last
   }
-  const overload = new Overload({ ...options, sample, meter: fastify.meter })
+  const overload = new Overload({ ...options, sample, collect: collectGarbage, meter: fastify.meter })
   const board = new HealthBoard({
     clock: options.clock,
     meter: fastify.meter,

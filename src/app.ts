@@ -89,6 +89,7 @@ async function assemble (app: FastifyInstance, config: Config, overrides: Overri
     maxConnections: config.limits.maxConnections,
     maxEventLoopDelayMs: config.overload.maxEventLoopDelayMs,
     maxMemoryBytes: config.overload.maxMemoryBytes,
+    maxResidentBytes: config.overload.maxResidentBytes,
     connections: () => known.hub?.connectionCount ?? 0
   })
   if (config.ws.tls?.files !== undefined) await app.register(tls, { ...config.ws.tls, files: config.ws.tls.files, clock })

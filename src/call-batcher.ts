@@ -94,6 +94,12 @@ export class CallBatcher<Item extends Correlated, Answer> {
     this.#waiting = taken === this.#waiting.length ? [] : this.#waiting.slice(taken)
   }
 
+  /** Writes all that waits, full or not: the stream is about to end, and keeps in order what it has not sent. */
+  finish (): void {
+    do this.flush()
+    while (this.#waiting.length > 0)
+  }
+
   /** The stream takes more. */
   drained (): void {
     this.#isFull = false

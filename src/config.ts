@@ -123,7 +123,7 @@ export interface Config {
     readonly tls: TlsClientConfig | undefined
   }
   readonly groups: { readonly largeGroupSize: number, readonly membershipCacheBytes: number, readonly cacheTtlMs: number, readonly maxWaitingRecords: number, readonly maxWaitingBytes: number }
-  readonly overload: { readonly memoryLimitBytes: number, readonly maxMemoryBytes: number, readonly maxEventLoopDelayMs: number }
+  readonly overload: { readonly memoryLimitBytes: number, readonly maxMemoryBytes: number, readonly maxResidentBytes: number, readonly maxEventLoopDelayMs: number }
   /** What is remembered of messages; no entries: nothing. */
   readonly explain: { readonly entries: number, readonly bytes: number }
   readonly drain: { readonly delayMs: number, readonly timeoutMs: number }

@@ -1,9 +1,13 @@
 /**
  * When new upgrades are refused [GW-OVL-1]: at the limit of connections, of event-loop delay or of memory. What is over
  * its limit counts as over until it is clearly below again, so that neither answers nor readiness flap.
+ *
+ * Memory has two limits: for what is in use and, above it, for what is resident. By the latter alone a node would refuse
+ * for good after a shortage: malloc keeps what it was given back, for whoever comes. Both count garbage, and V8 lets what
+ * lies outside of its heap lie until more is asked for, which a node that refuses never does: so garbage is collected.
  */
 import { KERNEL_CONNECTION_BYTES } from './capacity.ts'
-import type { Meter } from './ports.ts'
+import type { Clock, Meter } from './ports.ts'
 
 /** How often the event loop is looked at: each look wakes the process, at the 10 ms of the usual plugins for a hundredth of a core. */
 export const DELAY_RESOLUTION_MS = 100
@@ -28,17 +32,24 @@ export type OverloadReason = 'connections' | 'delay' | 'memory'
 export interface ProcessSample {
   /** Mean delay of the event loop in the last sample, milliseconds. */
   readonly eventLoopDelayMs: number
-  /** Resident memory. */
-  readonly rssBytes: number
+  /** Memory in use: values and buffers, garbage that was not collected yet among them, and the program. */
+  readonly inUseBytes: number
+  /** Memory in use and what is kept for later, less what the kernel can take back. */
+  readonly residentBytes: number
 }
 
 export interface OverloadOptions {
   readonly maxConnections: number
   readonly maxEventLoopDelayMs: number
-  /** Resident memory together with what the kernel holds for the sockets. */
+  /** Memory in use together with what the kernel holds for the sockets. */
   readonly maxMemoryBytes: number
+  /** Resident memory together with what the kernel holds for the sockets. */
+  readonly maxResidentBytes: number
   readonly connections: () => number
   readonly sample: () => ProcessSample
+  /** Collects all garbage, at once. */
+  readonly collect: () => void
+  readonly clock: Pick<Clock, 'monotonicMs'>
   readonly meter: Meter
 }
 
@@ -47,20 +58,26 @@ const DELAY_RELEASE = 0.75
 const MEMORY_RELEASE = 0.95
 const CONNECTIONS_RELEASE = 0.98
 
+/** A collection holds everybody up: by this many times as long the next one is later, so that no percentile of note sees it. */
+const COLLECT_PAUSES = 200
+/** A node that has room again knows it after this long, however large it is. */
+export const MAX_COLLECT_INTERVAL_MS = 60_000
+
 export class Overload {
   readonly #options: OverloadOptions
   #slow = false
   #large = false
   #full = false
+  #collectAtMs = -Infinity
 
   constructor (options: OverloadOptions) {
     this.#options = options
-    const { meter, connections, sample, maxConnections, maxEventLoopDelayMs, maxMemoryBytes } = options
+    const { meter, connections, sample, maxConnections, maxEventLoopDelayMs } = options
     meter.source('event_loop_delay_seconds', () => sample().eventLoopDelayMs / 1000)
     const used: Readonly<Record<OverloadReason, () => number>> = {
       connections: () => connections() / maxConnections,
       delay: () => sample().eventLoopDelayMs / maxEventLoopDelayMs,
-      memory: () => this.#memoryBytes(sample()) / maxMemoryBytes
+      memory: () => this.#memoryUsed(sample())
     }
     for (const [limit, read] of Object.entries(used)) meter.source('limit_used_ratio', read, limit)
   }
@@ -79,18 +96,35 @@ export class Overload {
     return this.#full ? 'connections' : this.#pressure()
   }
 
-  #pressure (): OverloadReason | undefined {
-    const { maxEventLoopDelayMs, maxMemoryBytes } = this.#options
-    const sample = this.#options.sample()
-    this.#slow = passed(sample.eventLoopDelayMs, maxEventLoopDelayMs, this.#slow ? DELAY_RELEASE : 1)
-    this.#large = passed(this.#memoryBytes(sample), maxMemoryBytes, this.#large ? MEMORY_RELEASE : 1)
-    if (this.#slow) return 'delay'
-    return this.#large ? 'memory' : undefined
+  /** To be called after each sample: collects garbage where memory is over its limit, seldom enough; the next sample tells. */
+  relieve (): void {
+    const { clock, collect, sample } = this.#options
+    const startedMs = clock.monotonicMs()
+    if (startedMs < this.#collectAtMs || !this.#isLarge(sample())) return
+    collect()
+    const endedMs = clock.monotonicMs()
+    this.#collectAtMs = endedMs + Math.min(MAX_COLLECT_INTERVAL_MS, (endedMs - startedMs) * COLLECT_PAUSES)
   }
 
-  /** A container is charged for the kernel's part of each socket as well. */
-  #memoryBytes ({ rssBytes }: ProcessSample): number {
-    return rssBytes + this.#options.connections() * KERNEL_CONNECTION_BYTES
+  #pressure (): OverloadReason | undefined {
+    const { maxEventLoopDelayMs } = this.#options
+    const sample = this.#options.sample()
+    this.#slow = passed(sample.eventLoopDelayMs, maxEventLoopDelayMs, this.#slow ? DELAY_RELEASE : 1)
+    const isLarge = this.#isLarge(sample)
+    if (this.#slow) return 'delay'
+    return isLarge ? 'memory' : undefined
+  }
+
+  #isLarge (sample: ProcessSample): boolean {
+    this.#large = passed(this.#memoryUsed(sample), 1, this.#large ? MEMORY_RELEASE : 1)
+    return this.#large
+  }
+
+  /** Share of the limit that is nearer. A container is charged for the kernel's part of each socket as well. */
+  #memoryUsed ({ inUseBytes, residentBytes }: ProcessSample): number {
+    const { connections, maxMemoryBytes, maxResidentBytes } = this.#options
+    const kernelBytes = connections() * KERNEL_CONNECTION_BYTES
+    return Math.max((inUseBytes + kernelBytes) / maxMemoryBytes, (residentBytes + kernelBytes) / maxResidentBytes)
   }
 }
 

@@ -44,7 +44,7 @@ export class ForwardStream {
   finish (): void {
     if (this.#isOver) return
     this.#isOver = true
-    this.#batcher.flush()
+    this.#batcher.finish()
     this.#call.end()
   }
 

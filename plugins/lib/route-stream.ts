@@ -72,7 +72,7 @@ export class RouteStream {
 
   /** No more messages; the replies of those under way are awaited. */
   finish (): void {
-    this.#batcher.flush()
+    this.#batcher.finish()
     this.#call.end()
   }
 

@@ -110,7 +110,7 @@ export function buildConfig (v: Values, derived: Derived, fileOf: (name: Variabl
       maxWaitingRecords: v.MAX_WAITING_GROUP_RECORDS,
       maxWaitingBytes: v.MAX_WAITING_GROUP_BYTES
     },
-    overload: { memoryLimitBytes: derived.processMemoryBytes, maxMemoryBytes: derived.maxMemoryBytes, maxEventLoopDelayMs: v.MAX_EVENT_LOOP_DELAY },
+    overload: { memoryLimitBytes: derived.processMemoryBytes, maxMemoryBytes: derived.maxMemoryBytes, maxResidentBytes: derived.maxResidentBytes, maxEventLoopDelayMs: v.MAX_EVENT_LOOP_DELAY },
     explain: { entries: v.EXPLAIN_ENTRIES, bytes: v.EXPLAIN_BYTES },
     drain: { delayMs: v.DRAIN_DELAY, timeoutMs: v.DRAIN_TIMEOUT },
     // The primary answers for all workers.

@@ -18,7 +18,10 @@ export interface Derived {
   readonly grpcCredentials: boolean
   /** The share of one process: all of it, but with several workers. */
   readonly processMemoryBytes: number
+  /** In use. */
   readonly maxMemoryBytes: number
+  /** Resident, halfway from there to all of it: what was given back and is kept may be, but nothing is left for V8 to grow in. */
+  readonly maxResidentBytes: number
   /** What the sums of src/capacity.ts know of this node. */
   readonly shape: NodeShape
   /** Of one process. */
@@ -45,6 +48,7 @@ export function derive (values: Values, probe: Probe, worker?: number): Derived 
     renewIntervalMs: values.REGISTRY_RENEW_INTERVAL
   }
   const processBytes = processMemoryBytes(shape)
+  const maxMemoryBytes = Math.floor(processBytes * values.MAX_MEMORY_PERCENT / 100)
   const room = capacity(shape)
   return {
     nodeId: worker === undefined ? name : `${name}-${worker}`,
@@ -56,7 +60,8 @@ export function derive (values: Values, probe: Probe, worker?: number): Derived 
     grpcAdvertiseAddr: advertised(values.GRPC_ADVERTISE_ADDR, worker ?? 0) ?? (isWildcard(grpcHost) ? undefined : formatHostPort(grpcHost, grpcPort)),
     grpcCredentials,
     processMemoryBytes: processBytes,
-    maxMemoryBytes: Math.floor(processBytes * values.MAX_MEMORY_PERCENT / 100),
+    maxMemoryBytes,
+    maxResidentBytes: Math.floor((maxMemoryBytes + processBytes) / 2),
     shape,
     capacity: room,
     maxConnections: values.MAX_CONNECTIONS ?? room.connections

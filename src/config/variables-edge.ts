@@ -47,7 +47,7 @@ export const HANDSHAKE = {
 export const OVERLOAD = {
   MAX_CONNECTIONS: { kind: 'integer', min: 1, max: 10_000_000, otherwise: 'what the memory limit allows, at most the open-files limit - 512', original: 'MaxConnections', about: 'Open connections past which upgrades are refused with 503' },
   MEMORY_LIMIT: { kind: 'size', min: '64MB', max: '4096GB', otherwise: 'the container\'s limit, else the memory of the machine', about: 'Memory that the process and its sockets may take' },
-  MAX_MEMORY_PERCENT: { kind: 'integer', default: 80, min: 10, max: 100, about: 'Share of MEMORY_LIMIT in use past which upgrades are refused with 503' },
+  MAX_MEMORY_PERCENT: { kind: 'integer', default: 80, min: 10, max: 100, about: 'Share of MEMORY_LIMIT in use past which upgrades are refused with 503; resident memory may be halfway from there to all of it' },
   MAX_EVENT_LOOP_DELAY: { kind: 'duration', default: '200ms', min: '10ms', max: '1m', about: 'Mean delay of the event loop past which upgrades are refused with 503' }
 } as const satisfies Record<string, Variable>
 

@@ -35,9 +35,9 @@ export class RouteBatcher {
     return this.#calls.call((correlation) => routeItem(correlation, request), maxItemBytes(request), deadlineMs)
   }
 
-  /** Writes what waits, in as many batches as it needs, until the stream has taken enough. */
-  flush (): void {
-    this.#calls.flush()
+  /** Writes all that waits, full or not: the stream is about to end. */
+  finish (): void {
+    this.#calls.finish()
   }
 
   /** The stream takes more. */

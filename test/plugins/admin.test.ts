@@ -25,7 +25,7 @@ async function app (t: Test, token?: string) {
   const clock = new ManualClock()
   await main.register(metrics, { version: '0', processMetrics: false })
   await main.register(health, {
-    clock, dependencies: ['etcd'], maxConnections: 10, maxEventLoopDelayMs: 1e9, maxMemoryBytes: 1e12, connections: () => hub.connectionCount, sample: () => ({ eventLoopDelayMs: 0, rssBytes: 0 })
+    clock, dependencies: ['etcd'], maxConnections: 10, maxEventLoopDelayMs: 1e9, maxMemoryBytes: 1e12, maxResidentBytes: 1e12, connections: () => hub.connectionCount, sample: () => ({ eventLoopDelayMs: 0, inUseBytes: 0, residentBytes: 0 })
   })
   const drain = new Drain({
     hub,

@@ -1,11 +1,13 @@
+import { constants, PerformanceObserver, type NodeGCPerformanceDetail } from 'node:perf_hooks'
 import fastify from 'fastify'
 import t, { type Test } from 'tap'
-import health from '../../plugins/health.ts'
+import health, { type HealthOptions } from '../../plugins/health.ts'
 import metrics from '../../plugins/metrics.ts'
 import healthRoutes from '../../routes/healthz.ts'
 import { KERNEL_CONNECTION_BYTES } from '../../src/capacity.ts'
 import { HealthBoard, reportText } from '../../src/health.ts'
 import { DELAY_RESOLUTION_MS, meanDelayMs, Overload, SAMPLE_INTERVAL_MS } from '../../src/overload.ts'
+import { eventually } from '../helpers/bus-conformance.ts'
 import { FakeLogger, FakeMeter } from '../helpers/fakes.ts'
 import { ManualClock } from '../helpers/manual-clock.ts'
 
@@ -102,10 +104,10 @@ t.test('[GW-OBS-4] readiness waits for the first fetch of the bus, and no longer
 })
 
 function overload () {
-  const state = { connections: 0, eventLoopDelayMs: 0, rssBytes: 0 }
+  const state = { connections: 0, eventLoopDelayMs: 0, inUseBytes: 0, residentBytes: 0 }
   const meter = new FakeMeter()
   const overload = new Overload({
-    maxConnections: 100, maxEventLoopDelayMs: 200, maxMemoryBytes: 10_000_000, connections: () => state.connections, sample: () => state, meter
+    maxConnections: 100, maxEventLoopDelayMs: 200, maxMemoryBytes: 10_000_000, maxResidentBytes: 20_000_000, connections: () => state.connections, sample: () => state, collect: () => {}, clock: new ManualClock(), meter
   })
   return { state, meter, overload }
 }
@@ -135,11 +137,16 @@ t.test('[GW-OVL-1] upgrades are refused at the limit of connections, delay or me
   state.eventLoopDelayMs = Infinity
   t.equal(guard.shouldRefuse(), 'delay', 'a loop that never turned')
   state.eventLoopDelayMs = 0
-  state.rssBytes = 10_000_000
+  state.inUseBytes = 10_000_000
   t.equal(guard.shouldRefuse(), 'memory')
-  state.rssBytes = 9_900_000
+  state.inUseBytes = 9_900_000
   state.connections = 50
   t.equal(guard.shouldRefuse(), 'memory', 'the part of the kernel counts as well')
+  state.inUseBytes = 1_000_000
+  state.residentBytes = 18_000_000
+  t.equal(guard.shouldRefuse(), undefined, 'what is kept for later is room')
+  state.residentBytes = 19_900_000
+  t.equal(guard.shouldRefuse(), 'memory', 'but not without bound')
 })
 
 t.test('[GW-OBS-1] a metric says how much of each limit is in use, and is 1 where upgrades begin to be refused', async (t) => {
@@ -147,7 +154,9 @@ t.test('[GW-OBS-1] a metric says how much of each limit is in use, and is 1 wher
   const used = (): Array<number | undefined> => ['connections', 'delay', 'memory'].map((limit) => meter.gauge(`limit_used_ratio ${limit}`))
   t.strictSame(used(), [0, 0, 0])
   state.eventLoopDelayMs = 50
-  state.rssBytes = 10_000_000
+  state.residentBytes = 18_000_000
+  t.strictSame(used(), [0, 0.25, 0.9], 'of the limit of memory that is nearer')
+  state.inUseBytes = 10_000_000
   t.strictSame(used(), [0, 0.25, 1])
   state.connections = 80
   t.strictSame(used(), [0.8, 0.25, 1 + 80 * KERNEL_CONNECTION_BYTES / 10_000_000], 'the part of the kernel counts as well')
@@ -163,11 +172,11 @@ t.test('[GW-OVL-1] what was over its limit has to be clearly below before it cou
   t.equal(guard.shouldRefuse(), undefined)
   state.eventLoopDelayMs = 190
   t.equal(guard.shouldRefuse(), undefined)
-  state.rssBytes = 10_000_001
+  state.inUseBytes = 10_000_001
   t.equal(guard.state(), 'memory')
-  state.rssBytes = 9_600_000
+  state.inUseBytes = 9_600_000
   t.equal(guard.state(), 'memory')
-  state.rssBytes = 9_000_000
+  state.inUseBytes = 9_000_000
   t.equal(guard.state(), undefined)
   state.connections = 100
   t.equal(guard.state(), 'connections')
@@ -178,12 +187,12 @@ t.test('[GW-OVL-1] what was over its limit has to be clearly below before it cou
   t.equal(guard.state(), undefined)
 })
 
-async function app (t: Test, sample?: () => { eventLoopDelayMs: number, rssBytes: number }) {
+async function app (t: Test, changes: Partial<HealthOptions> = {}) {
   const app = fastify()
   t.teardown(() => app.close())
   await app.register(metrics, { version: '0', processMetrics: false })
   await app.register(health, {
-    clock: new ManualClock(), dependencies: ['etcd'], maxConnections: 10, maxEventLoopDelayMs: 1e9, maxMemoryBytes: 1e12, connections: () => 0, ...(sample !== undefined && { sample })
+    clock: new ManualClock(), dependencies: ['etcd'], maxConnections: 10, maxEventLoopDelayMs: 1e9, maxMemoryBytes: 1e12, maxResidentBytes: 1e12, connections: () => 0, ...changes
   })
   await app.register(healthRoutes, { status: { health: async () => app.health.report() } })
   return app
@@ -202,10 +211,25 @@ t.test('[GW-OBS-4] the routes answer what the board says', async (t) => {
 })
 
 t.test('[GW-OVL-1] [GW-OBS-4] an overloaded node still answers its health routes and says why it is not ready', async (t) => {
-  const server = await app(t, () => ({ eventLoopDelayMs: 1e10, rssBytes: 0 }))
+  const server = await app(t, { sample: () => ({ eventLoopDelayMs: 1e10, inUseBytes: 0, residentBytes: 0 }) })
   server.health.serving()
   t.equal((await server.inject('/healthz')).statusCode, 200)
   const ready = await server.inject('/readyz')
   t.equal(ready.statusCode, 503)
   t.match(ready.json(), { ready: false, reason: 'overloaded: delay' })
+})
+
+t.test('[GW-OVL-1] a process that is over its limit of memory collects its garbage', async (t) => {
+  let forced = 0
+  const observer = new PerformanceObserver((list) => {
+    for (const entry of list.getEntries()) {
+      const { kind, flags = 0 } = (entry as unknown as { detail: NodeGCPerformanceDetail }).detail
+      if (kind === constants.NODE_PERFORMANCE_GC_MAJOR && (flags & constants.NODE_PERFORMANCE_GC_FLAGS_FORCED) !== 0) forced++
+    }
+  })
+  observer.observe({ entryTypes: ['gc'] })
+  t.teardown(() => { observer.disconnect() })
+  const server = await app(t, { maxMemoryBytes: 1 })
+  await eventually(() => forced > 0, 5_000)
+  t.equal(server.overload.shouldRefuse(), 'memory')
 })

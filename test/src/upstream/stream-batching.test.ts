@@ -100,6 +100,24 @@ t.test('a stream that has taken enough is left alone until it drains', async (t)
   t.same(outcomes, ['#1', '#2', '#3', '#4', '#5', '#6'])
 })
 
+t.test('a stream that ends while it has taken enough gets all that waits first, but for what timed out [GW-SND-4]', async (t) => {
+  const { batcher, written, route, stream, outcomes, clock } = setUp({ maxBatchItems: 2 })
+  stream.takesMore = false
+  for (let at = 0; at < 4; at++) route()
+  route({}, 100)
+  for (let at = 0; at < 3; at++) route()
+  await settle()
+  t.same(correlations(written), [[1, 2]])
+  await clock.run(150)
+  batcher.finish()
+  t.same(correlations(written), [[1, 2], [3, 4], [6, 7], [8]])
+  batcher.drained()
+  t.equal(written.length, 4, 'nothing is written to a stream that has ended')
+  batcher.receive({ items: [1, 2, 3, 4, 6, 7, 8].map((at) => reply(at, BigInt(at))) })
+  await settle()
+  t.same(outcomes, ['#1', '#2', '#3', '#4', 'DEADLINE_EXCEEDED', '#6', '#7', '#8'])
+})
+
 t.test('each message has its deadline, kept by one timer; what timed out unsent is not sent any more [GW-SND-4]', async (t) => {
   const { batcher, written, route, stream, outcomes, clock } = setUp({ maxBatchItems: 1 })
   stream.takesMore = false
