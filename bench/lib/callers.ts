@@ -7,13 +7,16 @@ const ACK_TIMEOUT_MS = 5_000
 /** Long enough to go by stream, and too short for it. */
 const DEADLINES_MS = { stream: 30_000, unary: 5_000 } as const
 
-/** So many pushes, some at a time, each to the next of so many users. Resolves to the number of devices that acknowledged. */
-export async function pushAll (port: number, bearer: string, via: 'stream' | 'unary', count: number, atOnce: number, users: number): Promise<number> {
+/** So many pushes, some at a time, each to the next of so many users; the first one is number `from`, so that those of a user are numbered on. */
+export interface Pushes { readonly from: number, readonly count: number, readonly atOnce: number, readonly users: number }
+
+/** Resolves to the number of devices that acknowledged. */
+export async function pushAll (port: number, bearer: string, via: 'stream' | 'unary', { from, count, atOnce, users }: Pushes): Promise<number> {
   const clients = new PeerClients({ authToken: bearer, ackTimeoutMs: ACK_TIMEOUT_MS })
   let [begun, acknowledged] = [0, 0]
   const work = async (): Promise<void> => {
     while (begun < count) {
-      const n = begun++
+      const n = from + begun++
       const { deliveredCount } = await clients.push(`127.0.0.1:${port}`, request(n % users, Math.floor(n / users) + 1), DEADLINES_MS[via])
       acknowledged += deliveredCount
     }

@@ -120,8 +120,8 @@ export const CURVES: readonly Curve[] = [
       const before = server.cpuUs
       await load.openLoop(SENDS_PER_SECOND, SENDING_MS)
       const cpuUs = server.cpuUs - before
-      const { sent, replies, closed } = await load.stats()
-      if (sent !== replies || closed > 0) throw new Error(`${sent} sent, ${replies} answered, ${closed} closed`)
+      const { sent, replies, repeats, closed } = await load.stats()
+      if (sent !== replies || repeats + closed > 0) throw new Error(`${sent} sent, ${replies} answered, ${repeats} twice, ${closed} closed`)
       return cpuUs / replies
     }
   },
@@ -137,7 +137,7 @@ export const CURVES: readonly Curve[] = [
       const { server, load, surroundings } = stage
       await load.open(size)
       const port = await server.ask<number>('grpcPort')
-      return await perPush(stage, WARM_UP_PUSHES, PUSHES, (count) => pushAll(port, surroundings.bearer, 'stream', count, PUSHES_AT_ONCE, size))
+      return await perPush(stage, WARM_UP_PUSHES, PUSHES, (count, from) => pushAll(port, surroundings.bearer, 'stream', { from, count, atOnce: PUSHES_AT_ONCE, users: size }))
     }
   }
 ]

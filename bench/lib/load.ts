@@ -27,6 +27,7 @@ export interface LoadStats {
   readonly up: number
   readonly data: number
   readonly gaps: number
+  /** Data frames and replies that came twice, or data frames out of order. */
   readonly repeats: number
   readonly sent: number
   readonly replies: number
@@ -133,7 +134,12 @@ export function compiled (source: string, name: string): string {
   mkdirSync(folder, { recursive: true })
   const path = join(ROOT, source)
   if (!existsSync(binary) || statSync(binary).mtimeMs < statSync(path).mtimeMs) {
-    execFileSync('cc', ['-O2', '-Wall', '-Wextra', '-o', binary, path], { stdio: 'inherit' })
+    try {
+      execFileSync('cc', ['-O2', '-Wall', '-Wextra', '-o', binary, path], { stdio: 'inherit' })
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+      throw new Error('the clients are compiled by the system\'s C compiler, and there is no `cc` here (on Debian: apt-get install gcc libc6-dev)', { cause: error })
+    }
   }
   return binary
 }

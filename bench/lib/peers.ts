@@ -2,7 +2,7 @@
 import { join } from 'node:path'
 import { compiled, type Protocol } from './load.ts'
 import { Centrifugo } from './centrifugo.ts'
-import { goPeer } from './go.ts'
+import { centrifugo, goPeer } from './go.ts'
 import type { ServiceName } from './real-services.ts'
 import { Server, type MeasuredServer } from './server.ts'
 import { SECRET } from './tokens.ts'
@@ -27,6 +27,8 @@ export interface NodeSurroundings extends Surroundings {
 export interface Peer {
   readonly name: string
   readonly protocol: Protocol
+  /** Builds what it is started from. Throws, with what to do, where it cannot be built here. */
+  prepare? (): void
   start (surroundings: NodeSurroundings): Promise<MeasuredServer>
 }
 
@@ -89,9 +91,10 @@ export const PEERS: readonly Peer[] = [
       send: `{"id":{s},"rpc":{"method":"send","data":{"msg_id":"{s}-{n}",${MESSAGE}}}}`,
       reply: '"type":"ack","msg_id":'
     },
+    prepare: () => { centrifugo() },
     start: ({ services }) => Centrifugo.start(services)
   },
-  { name: 'coder/websocket', protocol: FRAMES, start: () => Server.start(goPeer(), [], { BENCH_SECRET: SECRET }) },
+  { name: 'coder/websocket', protocol: FRAMES, prepare: () => { goPeer() }, start: () => Server.start(goPeer(), [], { BENCH_SECRET: SECRET }) },
   { name: 'socket.write', protocol: FRAMES, start: ({ nodeFlags, services }) => node('ws', nodeFlags, services, 'loop') },
   { name: FLOOR, protocol: FRAMES, start: () => Server.start(compiled('bench/peers/floor.c', 'floor'), []) }
 ]

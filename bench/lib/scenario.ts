@@ -47,3 +47,9 @@ export function spreadOf (values: readonly number[]): Spread {
 export function medianOf (results: Results, peer: string, figure: string): number {
   return results.get(peer)?.[figure]?.median ?? NaN
 }
+
+/** The extremes of a peer's figure, for what may not happen in any round; NaN where it was not measured. */
+export function extremesOf (results: Results, peer: string, figure: string): { readonly least: number, readonly most: number } {
+  const { min = NaN, max = NaN } = results.get(peer)?.[figure] ?? {}
+  return { least: min, most: max }
+}

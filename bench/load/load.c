@@ -29,7 +29,7 @@
  *   deaf COUNT                  the first so many are not read any more; 0: all are read again
  *   reset                       forgets what was counted
  *   stats                       {"data","gaps","repeats","sent","replies","abandoned","pings","pinged","closed","returnMs","bytes","cpuUs",latencies in us}
- *                               abandoned: messages without a reply of connections that were lost; pinged: connections that were, since
+ *                               repeats: data frames and replies that came twice, or out of order; abandoned: messages without a reply of connections that were lost; pinged: connections that were, since
  *                               `reset`; returnMs: from the first connection that was lost to the last that came back
  */
 #define _GNU_SOURCE
@@ -53,8 +53,8 @@
 #define MAX_SOURCES 64
 #define MAX_TARGETS 8
 #define MAX_TEXT 8192
-/* Messages of a connection whose time of sending is kept. */
-#define IN_FLIGHT 64
+/* Messages of a connection that may wait for a reply: the time of sending is kept until then. */
+#define IN_FLIGHT 256
 #define READ_BYTES 262144
 #define EVENTS 1024
 #define BUCKETS 4096
@@ -68,7 +68,7 @@ typedef struct {
   uint8_t deaf;
   uint8_t lost; /* and to come back */
   uint8_t pinged;
-  uint8_t awaiting; /* replies, as far as they fit */
+  uint16_t awaiting; /* replies */
   uint32_t got;     /* bytes of a frame that is not whole */
   uint32_t room;
   uint8_t *rest;
@@ -76,7 +76,7 @@ typedef struct {
   uint32_t unsentLength;
   int64_t lastData;
   uint32_t sequence;
-  uint32_t sentAt[IN_FLIGHT]; /* by sequence, microseconds */
+  uint32_t sentAt[IN_FLIGHT]; /* by sequence, microseconds; 0: answered, or never sent */
 } Connection;
 
 static Connection *connections[MAX_CONNECTIONS];
@@ -223,7 +223,7 @@ static void putText(Connection *c, const char *text, const char *id, int idLengt
 static void sendNext(Connection *c) {
   c->sequence++;
   c->awaiting++;
-  c->sentAt[c->sequence % IN_FLIGHT] = (uint32_t)nowUs();
+  c->sentAt[c->sequence % IN_FLIGHT] = (uint32_t)nowUs() | 1;
   counts.sent++;
   putText(c, sendText, NULL, 0);
 }
@@ -253,10 +253,14 @@ static void onText(Connection *c, const char *payload, uint32_t length) {
   if (replyText) {
     int64_t sequence = numberAfter(payload, length, replyText);
     if (sequence >= 0) {
+      uint32_t *sentAt = &c->sentAt[sequence % IN_FLIGHT];
+      /* As many replies as messages are no proof: one may be missing and another have come twice. */
+      if (!*sentAt) { counts.repeats++; return; }
       counts.replies++;
       if (c->awaiting) c->awaiting--;
       if (answered) fprintf(answered, "%lld-%d\n", (long long)sequence, c->number);
-      tookUs((uint32_t)nowUs() - c->sentAt[sequence % IN_FLIGHT]);
+      tookUs((uint32_t)nowUs() - *sentAt);
+      *sentAt = 0;
       if (loopInFlight) sendNext(c);
       return;
     }

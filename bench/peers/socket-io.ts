@@ -27,12 +27,12 @@ let sent = 0
 http.listen(0, '127.0.0.1', 4096, () => {
   control((http.address() as AddressInfo).port, {
     broadcast: (count) => { for (let i = 0; i < Number(count); i++) io.to('group').emit('message', groupMessage(++sent)) },
-    /** So many pushes, some at a time, each to the next of so many users; resolves to the number of those acknowledged. */
-    push: async (count, atOnce, users) => {
+    /** As `pushAll` of bench/lib/callers.ts; resolves to the number of those acknowledged. */
+    push: async (from, count, atOnce, users) => {
       let [begun, acknowledged] = [0, 0]
       const work = async (): Promise<void> => {
         while (begun < Number(count)) {
-          const n = begun++
+          const n = Number(from) + begun++
           const answers = await io.to(`u${n % Number(users)}`).timeout(ACK_TIMEOUT_MS).emitWithAck('push', groupMessage(Math.floor(n / Number(users)) + 1)) as unknown[]
           acknowledged += answers.length
         }

@@ -4,7 +4,7 @@ import { GatewayProgram } from '../lib/gateway-program.ts'
 import type { LoadStats } from '../lib/load.ts'
 import { slabBytes } from '../lib/machine.ts'
 import { GATEWAY } from '../lib/peers.ts'
-import { medianOf, type Scenario } from '../lib/scenario.ts'
+import { extremesOf, type Scenario } from '../lib/scenario.ts'
 import { tokensFile } from '../lib/tokens.ts'
 
 /** A process may open 20,000 files here. */
@@ -26,6 +26,8 @@ export const S12: Scenario = {
   without: { 'all others': 'they run as one process' },
   repeats: 5,
   real: ['etcd', 'kafka', 'redis'],
+  // Its own program, as it is started anywhere.
+  nodeFlags: [],
   start: (surroundings) => GatewayProgram.start(surroundings, PROCESSES),
   async measure ({ server, load, services, anotherLoad }) {
     services.members = TOTAL
@@ -57,7 +59,7 @@ export const S12: Scenario = {
     }
   },
   judge: (results) => {
-    const [pinged, reached] = [medianOf(results, GATEWAY, 'pinged'), medianOf(results, GATEWAY, 'reached')]
+    const [pinged, reached] = [extremesOf(results, GATEWAY, 'pinged').least, extremesOf(results, GATEWAY, 'reached').least]
     return [
       { target: 'all up', met: !Number.isNaN(pinged), seen: TOTAL.toLocaleString('en') },
       { target: 'all pinged within one heartbeat', met: pinged === 100, seen: `${pinged.toFixed(2)} %` },

@@ -51,6 +51,6 @@ type Stats = Awaited<ReturnType<Parameters<Scenario['measure']>[0]['load']['stat
 
 async function check (load: Parameters<Scenario['measure']>[0]['load']): Promise<Stats> {
   const stats = await load.stats()
-  if (stats.sent !== stats.replies || stats.closed > 0) throw new Error(`${stats.sent} sent, ${stats.replies} answered, ${stats.closed} closed`)
+  if (stats.sent !== stats.replies || stats.repeats + stats.closed > 0) throw new Error(`${stats.sent} sent, ${stats.replies} answered, ${stats.repeats} twice, ${stats.closed} closed`)
   return stats
 }

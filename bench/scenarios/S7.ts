@@ -24,10 +24,10 @@ export const S7: Scenario = {
   async measure (stage) {
     const { peer, server, load, surroundings } = stage
     await load.open(CONNECTIONS)
-    if (peer.name !== GATEWAY) return { cpu: await perPush(stage, WARM_UP, PUSHES, (count) => server.ask('push', count, AT_ONCE, CONNECTIONS)) }
+    if (peer.name !== GATEWAY) return { cpu: await perPush(stage, WARM_UP, PUSHES, (count, from) => server.ask('push', from, count, AT_ONCE, CONNECTIONS)) }
     const port = await server.ask<number>('grpcPort')
-    const cpu = await perPush(stage, WARM_UP, PUSHES, (count) => pushAll(port, surroundings.bearer, 'stream', count, AT_ONCE, CONNECTIONS))
-    const unary = await perPush(stage, 0, UNARY_PUSHES, (count) => pushAll(port, surroundings.bearer, 'unary', count, UNARY_AT_ONCE, CONNECTIONS))
+    const cpu = await perPush(stage, WARM_UP, PUSHES, (count, from) => pushAll(port, surroundings.bearer, 'stream', { from, count, atOnce: AT_ONCE, users: CONNECTIONS }))
+    const unary = await perPush(stage, 0, UNARY_PUSHES, (count) => pushAll(port, surroundings.bearer, 'unary', { from: WARM_UP + PUSHES, count, atOnce: UNARY_AT_ONCE, users: CONNECTIONS }))
     return { cpu, unary }
   },
   judge: (results) => {
@@ -39,14 +39,14 @@ export const S7: Scenario = {
   }
 }
 
-/** CPU of the server for each push, microseconds. Throws where one was not acknowledged. */
-export async function perPush ({ server, load }: Stage, warmUp: number, count: number, push: (count: number) => Promise<number>): Promise<number> {
-  if (warmUp > 0) await push(warmUp)
+/** CPU of the server for each push, microseconds. Throws where one was not acknowledged, or came twice, or before another. */
+export async function perPush ({ server, load }: Stage, warmUp: number, count: number, push: (count: number, from: number) => Promise<number>): Promise<number> {
+  if (warmUp > 0) await push(warmUp, 0)
   await load.reset()
   const before = server.cpuUs
-  const acknowledged = await push(count)
+  const acknowledged = await push(count, warmUp)
   const cpuUs = server.cpuUs - before
-  const { data, closed } = await load.stats()
-  if (acknowledged !== count || data !== count || closed > 0) throw new Error(`${acknowledged} of ${count} acknowledged, ${data} received, ${closed} closed`)
+  const { data, gaps, repeats, closed } = await load.stats()
+  if (acknowledged !== count || data !== count || gaps + repeats + closed > 0) throw new Error(`${acknowledged} of ${count} acknowledged, ${data} received, ${gaps} missing, ${repeats} twice, ${closed} closed`)
   return cpuUs / count
 }

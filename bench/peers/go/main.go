@@ -1,5 +1,5 @@
-// A server on github.com/coder/websocket as its users write it: the token is checked before the upgrade, a message goes to
-// the IM Service by a unary call. Commands as control.ts has them.
+// A server on github.com/coder/websocket as its users write it: the token is checked before the upgrade, what clients send
+// is read and dropped. Commands as control.ts has them.
 package main
 
 import (
