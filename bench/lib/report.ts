@@ -19,6 +19,9 @@ export interface Run {
   readonly date: string
 }
 
+/** A figure has two digits behind the point; a ratio to one that reads 0.00 says nothing. */
+const LEAST_BASE = 0.01
+
 type Ratios = Readonly<Record<string, number>>
 
 export interface Report extends Run {
@@ -30,7 +33,7 @@ export interface Report extends Run {
   readonly rows: Readonly<Record<string, Readonly<Record<string, Spread>>>>
   /** By peer: what it takes for each one that the gateway takes, of the first figure. */
   readonly ratios: Ratios
-  /** By row: what it takes for each one that the floor takes. Empty where that was not measured, or takes nothing. */
+  /** By row: what it takes for each one that the floor takes. Empty where that was not measured, or takes less than is shown of it. */
   readonly toFloor: Ratios
 }
 
@@ -83,11 +86,12 @@ export function spreadText ({ median, min, max }: Spread): string {
 /** The last line of a section: when, on what, with what. */
 export function runText ({ date, repeats, seed, machine, nodeFlags, versions }: Run): string {
   const all = Object.entries(versions).map(([name, version]) => `${name} ${version}`).join(', ')
-  return `${date}, ${repeats} rounds, seed ${seed}, ${machine.cores} × ${machine.cpu}, Linux ${machine.kernel}, \`${nodeFlags.join(' ')}\`; ${all}.`
+  const flags = nodeFlags.length === 0 ? 'no flags of V8' : `\`${nodeFlags.join(' ')}\``
+  return `${date}, ${repeats} rounds, seed ${seed}, ${machine.cores} × ${machine.cpu}, Linux ${machine.kernel}, ${flags}; ${all}.`
 }
 
 function ratiosTo (peer: string, figure: string, results: Results): Ratios {
   const base = results.get(peer)?.[figure]?.median ?? NaN
-  if (!(base > 0)) return {}
+  if (!(base >= LEAST_BASE)) return {}
   return Object.fromEntries([...results].map(([name, row]) => [name, Number(((row[figure]?.median ?? NaN) / base).toFixed(2))]))
 }
