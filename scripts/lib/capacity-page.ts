@@ -91,7 +91,7 @@ function nodeSum (shape: NodeShape): string[] {
   return [
     '', '## What a node holds', '',
     `- A connection: ${COSTS.resident.value} KB of the process + ${COSTS.kernel.value} KB of the kernel, which a container is charged for as well = ${kilobytes(CONNECTION_BYTES)}.`,
-    `- By memory: (${USABLE_MEMORY} × ${megabytes(shape.memoryLimitBytes)} − ${megabytes(BASE_BYTES)} base − ${megabytes(shape.cacheBytes)} caches − ${megabytes(shape.outboxTotalBytes)} outboxes) / ${kilobytes(CONNECTION_BYTES)} = ${count(byMemory)}. The other fifth is for garbage and bursts.`,
+    `- By memory: (${USABLE_MEMORY} × ${megabytes(shape.memoryLimitBytes)} − ${megabytes(BASE_BYTES)} base − ${megabytesExactly(shape.cacheBytes)} caches − ${megabytes(shape.outboxTotalBytes)} outboxes) / ${kilobytes(CONNECTION_BYTES)} = ${count(byMemory)}. The other fifth is for garbage and bursts.`,
     `- By open files: ${count(shape.openFilesLimit ?? NaN)} − ${RESERVED_FILES} = ${count(byFiles)}. \`MAX_CONNECTIONS\` is at most the lesser of both.`
   ]
 }
@@ -115,7 +115,7 @@ function clusterSum (load: Load, shape: NodeShape, nodes: number, { workers, mem
     cpuRow(`group messages × ${workers} workers, each of which reads all`, groupMessages * workers, COSTS.record, cpu.records),
     `| together | | | ${cores.toFixed(2)} |`, '',
     `- **Nodes**: by memory and files ${count(connections)} / ${count(room)} = ${(connections / room).toFixed(2)}. By CPU, of which ${USABLE_CORE} of a core is used, less the ${records.toFixed(3)} that reading takes: (${cores.toFixed(2)} − ${cpu.records.toFixed(2)}) / (${USABLE_CORE} − ${records.toFixed(3)}) = ${((cores - cpu.records) / (USABLE_CORE - records)).toFixed(2)}. The larger, rounded up, and ${SPARE_NODES} to spare: ${nodes}.`,
-    `- **Memory**: ${count(connections)} × ${COSTS.resident.value} KB + ${workers} × (${megabytes(BASE_BYTES)} + ${megabytes(shape.cacheBytes)} + ${megabytes(shape.outboxTotalBytes)} = ${megabytes(fixedBytes)}) = ${megabytes(memory.userBytes)}, caches and outboxes full; the kernel ${count(connections)} × ${COSTS.kernel.value} KB = ${megabytes(memory.kernelBytes)}.`,
+    `- **Memory**: ${count(connections)} × ${COSTS.resident.value} KB + ${workers} × (${megabytes(BASE_BYTES)} + ${megabytesExactly(shape.cacheBytes)} + ${megabytes(shape.outboxTotalBytes)} = ${megabytesExactly(fixedBytes)}) = ${megabytes(memory.userBytes)}, caches and outboxes full; the kernel ${count(connections)} × ${COSTS.kernel.value} KB = ${megabytes(memory.kernelBytes)}.`,
     `- **etcd, leases**: one for ${MAX_HOLDERS} sessions, and one of each worker that is not full: (${count(connections)} / ${MAX_HOLDERS} + ${workers}) / (${EARLIEST_RENEWAL} × ${shape.renewIntervalMs / 1000} s) = ${count(etcd.renewals)} renewals a second.`,
     `- **etcd, operations**: to connect ${ETCD_CONNECT} (a read and a put), to leave ${ETCD_LEAVE}, and a read for a push whose user's route is not in the cache, here for each: ${count(reconnects)} × ${ETCD_CONNECT + ETCD_LEAVE} + ${count(pushes)} = ${count(etcd.operations)}. A worker begins ${ETCD_WINDOWS} transactions a second at most, of up to ${MAX_OPERATIONS} operations: ${count(etcd.transactions)}.`,
     `- **etcd, watch**: each worker hears of each put and removal: ${count(reconnects)} × 2 × ${workers} = ${count(etcd.watchEvents)} events. There are ${count(connections + workers)} keys.`,
@@ -133,7 +133,7 @@ function oneMachine (shape: NodeShape): string[] {
   return [
     '', '## One machine, several processes', '',
     `Where a process may open ${count(S12_FILES)} files, it holds ${count(S12_FILES)} − ${RESERVED_FILES} = ${count(byFiles)} connections. ${count(S12_CONNECTIONS)} of them are ${(S12_CONNECTIONS / byFiles).toFixed(2)} processes: \`WORKERS=${workers}\`, with ${count(each)} connections each; scenario S12 of the bench opens them.`,
-    `They need a \`MEMORY_LIMIT\` of ${workers} × (${count(each)} × ${kilobytes(CONNECTION_BYTES)} + ${megabytes(BASE_BYTES)} + ${megabytes(shape.cacheBytes)} + ${megabytes(shape.outboxTotalBytes)}) / ${USABLE_MEMORY} + ${megabytes(PRIMARY_BYTES)} for the primary = ${megabytes(limitBytes)}: ${workers} times the base, caches and outboxes.`
+    `They need a \`MEMORY_LIMIT\` of ${workers} × (${count(each)} × ${kilobytes(CONNECTION_BYTES)} + ${megabytes(BASE_BYTES)} + ${megabytesExactly(shape.cacheBytes)} + ${megabytes(shape.outboxTotalBytes)}) / ${USABLE_MEMORY} + ${megabytes(PRIMARY_BYTES)} for the primary = ${megabytes(limitBytes)}: ${workers} times the base, caches and outboxes.`
   ]
 }
 
@@ -166,6 +166,11 @@ function kilobytes (bytes: number): string {
 
 function megabytes (bytes: number): string {
   return `${count(bytes / MB)} MB`
+}
+
+/** As it goes into a sum that is written out. */
+function megabytesExactly (bytes: number): string {
+  return `${Number((bytes / MB).toFixed(2))} MB`
 }
 
 function megabits (bytesPerSecond: number): string {
