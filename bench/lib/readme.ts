@@ -32,7 +32,7 @@ writes one shared frame; and C, the floor: a server that does the system calls a
 
 \`cpu\` is microseconds of CPU for one operation; \`stall\` is p99.9 of the event loop's delay; \`to ours\` and \`to C\` are ratios of the first column. All rows on Node have the flags of V8 that stand below the table. Memory is read after
 two forced collections, and again until it falls no more; Centrifugo is not made to collect, it has a second. The gateway's registry is in etcd in S1, S9 and S12, elsewhere in its own memory, and tokens are checked by itself. It has its defaults but for limits that clients from a few addresses on one machine would meet:
-the rates of handshakes and messages, and in S12 the deadlines of a handshake and the loop delay at which upgrades are refused. Nothing else was set for a figure's sake.
+the rates of handshakes and messages, and in S12 the deadlines of a handshake and the loop delay at which upgrades are refused. It holds at most 19,000 connections, logs warnings only and has no shared cache (Redis): the registry, the bus and the services are what a row names.
 
 What the others take for each one that this gateway takes:`
 

@@ -8,32 +8,41 @@ export function inflateLz4 (compressed: Buffer, maxBytes: number): Buffer {
   // Blocks times their greatest size: at most one block too much, and known before any work is done.
   const bound = lz4.decompressBound(compressed) as unknown as number
   if (!(bound >= 0 && bound <= maxBytes)) throw new RangeError(`a batch grows past ${maxBytes} bytes`)
-  checkBlocks(compressed)
-  const target = Buffer.allocUnsafe(bound)
-  const length = lz4.decompressFrame(compressed, target)
+  // A match may say that it begins where it ends: then it is what was there.
+  const target = Buffer.alloc(bound)
+  const length = inflateBlocks(compressed, target)
   // Writes past the end go nowhere: the frame said less than it had.
   if (length > bound) throw new RangeError('an lz4 frame is longer than it says')
   return target.subarray(0, length)
 }
 
 /**
- * Throws a RangeError where a block, or the mark behind the last one, is not there, or a block grows past the size that its frame has for all:
- * the library would walk on past the end for as long as the block says, and copy for seconds what goes nowhere.
+ * Block by block: the library takes the checksum of a block, which follows it, for what precedes it. Throws a RangeError where a block, or the
+ * mark behind the last one, is not there, or a block grows past the size that its frame has for all: the library would walk on past the end
+ * for as long as the block says, and copy for seconds what goes nowhere.
  */
-function checkBlocks (compressed: Buffer): void {
+function inflateBlocks (compressed: Buffer, target: Buffer): number {
   const flags = compressed.readUInt8(4)
   // 64 KiB for 4, up to 4 MiB for 7.
   const blockBytes = 1 << (8 + 2 * (compressed.readUInt8(5) >> 4 & 7))
   const sumBytes = (flags & 0x10) === 0 ? 0 : 4
   let at = (flags & 0x08) === 0 ? 7 : 15
+  let length = 0
   for (;;) {
     const size = compressed.readUInt32LE(at)
-    if (size === 0) return
-    at += 4 + sumBytes
+    if (size === 0) return length
+    at += 4
     // The highest bit says that the block is not compressed.
     const end = at + (size & 0x7fffffff)
-    if (end > compressed.length || (size <= 0x7fffffff && bytesOf(compressed, at, end) > blockBytes)) throw new RangeError('an lz4 block is longer than its frame says')
-    at = end
+    if (end > compressed.length) throw new RangeError('an lz4 block is longer than its frame')
+    if (size > 0x7fffffff) {
+      compressed.copy(target, length, at, end)
+      length += end - at
+    } else {
+      if (bytesOf(compressed, at, end) > blockBytes) throw new RangeError('an lz4 block is longer than its frame says')
+      length = lz4.decompressBlock(compressed, target, at, end - at, length) as unknown as number
+    }
+    at = end + sumBytes
   }
 }
 

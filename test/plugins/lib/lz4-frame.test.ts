@@ -53,3 +53,10 @@ t.test('literals count as well, whether they are there or not', (t) => {
   t.throws(() => inflateLz4(frameOf(Buffer.from([0xf0]), Buffer.alloc(300, 255), Buffer.from([0])), 10_000_000), TOO_LONG)
   t.end()
 })
+
+t.test('the checksum that follows each block is passed over, and all blocks are read', (t) => {
+  // A compressed one of "aaaaaa" and one as it is, each with its sum; that of the frame at the end.
+  const frame = Buffer.from('04224d18' + '5440' + '00' + '05000000' + '1161' + '0100' + '00' + 'dddddddd' + '02000080' + '6263' + 'dddddddd' + '00000000' + 'dddddddd', 'hex')
+  t.equal(inflateLz4(frame, 1_000_000).toString(), 'aaaaaabc')
+  t.end()
+})
