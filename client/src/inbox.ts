@@ -6,11 +6,11 @@ import { ask, type ClientClock } from './clock.ts'
 import type { Message } from './frames.ts'
 import { Seen } from './seen.ts'
 
-/** Messages of a conversation after a number, in order; empty: there are no more. */
+/** Messages of a conversation after a number, in order; empty: there are no more. `messageOf` makes them of what has the fields of a `message` frame. */
 export type History = (conversation: string, after: number) => Promise<readonly Message[]>
 
-/** Messages that could not be had: numbers between the two. */
-export interface Gap { readonly conversation: string, readonly after: number, readonly before: number }
+/** Messages that could not be had: numbers between the two. `error`: what the history failed with at last. */
+export interface Gap { readonly conversation: string, readonly after: number, readonly before: number, readonly error?: unknown }
 
 export interface InboxOptions {
   readonly history: History | undefined
@@ -75,7 +75,7 @@ export class Inbox {
     this.#isClosed = true
     for (const conversation of this.#conversations.values()) {
       this.#options.clock.clearTimer(conversation.timer as never)
-      this.#release(conversation, false)
+      this.#release(conversation, {})
     }
   }
 
@@ -127,14 +127,13 @@ export class Inbox {
     const { history } = this.#options
     do {
       conversation.wantsSync = false
-      if (history !== undefined) await this.#read(conversation, history)
-      this.#release(conversation, false)
+      this.#release(conversation, history === undefined ? {} : await this.#read(conversation, history))
     } while (conversation.wantsSync)
     conversation.isFetching = false
   }
 
-  /** Shows what the history has and what is held, until nothing is missing or the history does not answer. */
-  async #read (conversation: Conversation, history: History): Promise<void> {
+  /** Shows what the history has and what is held, until nothing is missing or the history does not answer, which is told. */
+  async #read (conversation: Conversation, history: History): Promise<{ readonly error?: unknown }> {
     const { clock } = this.#options
     let failures = 0
     for (let page = 0; page < MAX_PAGES && !this.#isClosed;) {
@@ -143,12 +142,14 @@ export class Inbox {
       let messages
       try {
         messages = await ask(clock, () => history(conversation.name, before), HISTORY_TIMEOUT_MS)
-      } catch {
-        if (++failures === HISTORY_ATTEMPTS) return
+        // Shown without its id it would come a second time.
+        if (messages.some(({ msgId }) => msgId === undefined)) throw new TypeError('no msgId')
+      } catch (error) {
+        if (++failures === HISTORY_ATTEMPTS) return { error }
         await new Promise<void>((resolve) => { clock.setTimer(resolve, HISTORY_PAUSE_MS * failures) })
         continue
       }
-      if (this.#isClosed) return
+      if (this.#isClosed) break
       page++
       failures = 0
       for (const message of messages) {
@@ -160,18 +161,19 @@ export class Inbox {
       }
       if ((conversation.last ?? 0) !== before) continue
       // It has no more: of what was held when it was asked. What came since may have a gap before it.
-      this.#release(conversation, true, asked)
+      this.#release(conversation, undefined, asked)
       this.#showReady(conversation)
-      if (conversation.held.length === 0) return
+      if (conversation.held.length === 0) break
     }
+    return {}
   }
 
-  /** Shows the first `count` of what was held; numbers that the history does not have are a gap only where it did not answer. */
-  #release (conversation: Conversation, isComplete: boolean, count = Infinity): void {
+  /** Shows the first `count` of what was held; numbers that the history does not have are a gap only where it did not answer: where there is a `fault`. */
+  #release (conversation: Conversation, fault: { readonly error?: unknown } | undefined, count = Infinity): void {
     const { held, name } = conversation
     for (const each of held.splice(0, count).sort((a, b) => a.sequenceNumber - b.sequenceNumber)) {
       const { last = 0 } = conversation
-      if (!isComplete && each.sequenceNumber > last + 1) this.#options.onGap({ conversation: name, after: last, before: each.sequenceNumber })
+      if (fault !== undefined && each.sequenceNumber > last + 1) this.#options.onGap({ conversation: name, after: last, before: each.sequenceNumber, ...fault })
       this.#show(conversation, each)
     }
   }
