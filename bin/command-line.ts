@@ -33,7 +33,7 @@ export async function runCommand<O extends Options> ({ usage, options, words: [l
     return EXIT_OK
   }
   if (positionals.length < least || positionals.length > most) {
-    io.err(text)
+    io.err(`${positionals.length < least ? 'an argument is missing' : `what is ${positionals[most]}?`}\n\n${text}`)
     return EXIT_USAGE
   }
   try {

@@ -73,6 +73,12 @@ const TABLE: Readonly<Record<string, Row>> = {
   'kubectl port-forward': { needs: CLUSTER },
   'kubectl describe': { needs: CLUSTER },
   'kubectl delete': { needs: CLUSTER },
+  'kubectl exec': { needs: CLUSTER },
+  'kubectl create': { needs: CLUSTER },
+  'helm install': { by: 'test/deploy/chart.test.ts' },
+  'helm template': { by: 'test/integration/chart.test.ts' },
+  'docker build': { needs: 'Docker' },
+  'docker push': { needs: 'Docker' },
   'etcdctl endpoint health': { needs: 'etcd' },
   'kafka-broker-api-versions.sh': { needs: 'Kafka' }
 }
