@@ -33,7 +33,7 @@ export async function runCommand<O extends Options> ({ usage, options, words: [l
     return EXIT_OK
   }
   if (positionals.length < least || positionals.length > most) {
-    return fail(`${positionals.length < least ? 'too few' : 'too many'} arguments`, EXIT_USAGE, args, io, text)
+    return fail(positionals.length < least ? 'an argument is missing' : `what is ${positionals[most]}?`, EXIT_USAGE, args, io, text)
   }
   try {
     return await run(values, positionals)

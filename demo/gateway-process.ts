@@ -3,14 +3,13 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { untilReady, type Gateway } from './gateway.ts'
+import { adminEnv, untilReady, type Gateway, type Ports } from './gateway.ts'
 import type { Directory } from './services/directory.ts'
 import { nodeArgs } from './node-args.ts'
 
 export interface GatewayProcessOptions {
   readonly nodeId: string
-  /** 0 takes a free one. */
-  readonly ports: { readonly ws: number, readonly grpc: number }
+  readonly ports: Ports
   /** Addresses, credentials and settings. */
   readonly env: Readonly<Record<string, string>>
   readonly directory: Directory
@@ -35,7 +34,7 @@ export async function startGatewayProcess (options: GatewayProcessOptions): Prom
   const { nodeId, ports, env, directory, watch } = options
   const child = spawn(process.execPath, nodeArgs('src/main.ts'), {
     cwd: ROOT,
-    env: { PATH: process.env['PATH'], ...env, GATEWAY_NODE_ID: nodeId, WS_HOST: '127.0.0.1', WS_PORT: String(ports.ws), GRPC_HOST: '127.0.0.1', GRPC_PORT: String(ports.grpc), LOG_LEVEL: 'info' },
+    env: { PATH: process.env['PATH'], ...env, GATEWAY_NODE_ID: nodeId, WS_HOST: '127.0.0.1', WS_PORT: String(ports.ws), GRPC_HOST: '127.0.0.1', GRPC_PORT: String(ports.grpc), ...adminEnv(ports), LOG_LEVEL: 'info' },
     stdio: ['ignore', 'pipe', 'pipe']
   })
   const ended = once(child, 'exit').then(([code, signal]) => String(code ?? signal))
@@ -51,10 +50,13 @@ export async function startGatewayProcess (options: GatewayProcessOptions): Prom
     watch?.onLine?.(nodeId, line)
     if (words.push(line) > LAST_WORDS) words.shift()
   }
+  // The admin server listens before the node's own.
+  const heard: number[] = []
+  const isAdminFirst = ports.admin !== undefined
   const listening = new Promise<number>((resolve) => {
     createInterface({ input: child.stdout }).on('line', (line) => {
       const port = LISTENING.exec(messageIn(line))?.[1]
-      if (port !== undefined) resolve(Number(port))
+      if (port !== undefined && heard.push(Number(port)) === (isAdminFirst ? 2 : 1)) resolve(Number(port))
       say(line)
     })
     createInterface({ input: child.stderr }).on('line', say)
@@ -71,6 +73,7 @@ export async function startGatewayProcess (options: GatewayProcessOptions): Prom
       url: `ws://127.0.0.1:${port}/ws`,
       port,
       grpc,
+      admin: isAdminFirst ? heard[0] : undefined,
       pid: child.pid,
       close: async () => {
         child.kill('SIGTERM')

@@ -11,10 +11,17 @@ import { serve } from '../src/serve.ts'
 import type { GatewayAdapters } from './outside.ts'
 import type { Directory } from './services/directory.ts'
 
+/** 0 takes a free one. */
+export interface Ports {
+  readonly ws: number
+  readonly grpc: number
+  /** Left out: the node has none. */
+  readonly admin?: number | undefined
+}
+
 export interface GatewayOptions {
   readonly nodeId: string
-  /** 0 takes a free one. */
-  readonly ports: { readonly ws: number, readonly grpc: number }
+  readonly ports: Ports
   /** Addresses, credentials and settings. */
   readonly env: Readonly<Record<string, string>>
   readonly adapters: GatewayAdapters
@@ -31,6 +38,8 @@ export interface Gateway {
   readonly port: number
   /** gRPC, `host:port`. */
   readonly grpc: string
+  /** The port for operators. */
+  readonly admin: number | undefined
   /** Of a process of its own. */
   readonly pid?: number | undefined
   /** Drains it as a signal would; rejects where that is not done within DRAIN_TIMEOUT. */
@@ -52,7 +61,8 @@ export async function startGateway (options: GatewayOptions): Promise<Gateway> {
     WS_HOST: '127.0.0.1',
     WS_PORT: String(ports.ws),
     GRPC_HOST: '127.0.0.1',
-    GRPC_PORT: String(ports.grpc)
+    GRPC_PORT: String(ports.grpc),
+    ...adminEnv(ports)
   }, { requireServices: false })
   const lifecycle = new Lifecycle({ clock, logger, drainDelayMs: config.drain.delayMs, drainTimeoutMs: config.drain.timeoutMs })
   let gateway: Gateway | undefined
@@ -63,7 +73,7 @@ export async function startGateway (options: GatewayOptions): Promise<Gateway> {
       await untilReady(`http://127.0.0.1:${port}/readyz`)
       const grpc = await directory.gateway(nodeId)
       if (grpc === undefined) throw new Error(`${nodeId} is not in the registry`)
-      gateway = { nodeId, url: `ws://127.0.0.1:${port}/ws`, port, grpc, close: () => lifecycle.end({ signal: 'SIGTERM' }), kill: () => cutOff(app, options.adapters) }
+      gateway = { nodeId, url: `ws://127.0.0.1:${port}/ws`, port, grpc, admin: ports.admin === undefined ? undefined : app.admin.address?.port, close: () => lifecycle.end({ signal: 'SIGTERM' }), kill: () => cutOff(app, options.adapters) }
     })
   })
   if (gateway === undefined) throw new Error('the gateway did not start')
@@ -87,6 +97,10 @@ export async function untilReady (url: string): Promise<void> {
     if (performance.now() > deadline) throw new Error(`the gateway is not ready: ${body}`)
     await pause(READY_POLL_MS)
   }
+}
+
+export function adminEnv ({ admin }: Ports): Record<string, string> {
+  return admin === undefined ? {} : { ADMIN_PORT: String(admin) }
 }
 
 export function portOf (app: FastifyInstance): number {

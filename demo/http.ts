@@ -29,6 +29,8 @@ const MAX_PAGE = 1_000
 const MAX_GROUP = 100_000
 const User = Type.String({ pattern: PARTY_PATTERN })
 const Device = Type.String({ pattern: ID_PATTERN })
+/** Seconds. */
+const Lifetime = Type.Integer({ minimum: 1, maximum: 3_600 })
 const GroupName = Type.String({ pattern: PARTY_PATTERN })
 const Group = Type.Object({ group: GroupName })
 const History = Type.Object({
@@ -42,10 +44,10 @@ export function buildHttp ({ auth, users, receipts, store }: HttpOptions): Fasti
   const app = Fastify({ forceCloseConnections: true }).withTypeProvider<TypeBoxTypeProvider>()
   app.decorateRequest('demoUserId', '')
 
-  app.post('/token', { schema: { body: Type.Object({ user_id: User, device_id: Type.Optional(Device) }) } }, async (request) => {
-    const { user_id: userId, device_id: deviceId } = request.body
+  app.post('/token', { schema: { body: Type.Object({ user_id: User, device_id: Type.Optional(Device), expires_in: Type.Optional(Lifetime) }) } }, async (request) => {
+    const { user_id: userId, device_id: deviceId, expires_in: seconds } = request.body
     users.addUser(userId)
-    return pair(auth.mint(userId, deviceId))
+    return pair(auth.mint(userId, deviceId, seconds === undefined ? undefined : 1_000 * seconds))
   })
 
   app.post('/refresh', { schema: { body: Type.Object({ refresh_token: Type.String({ minLength: 1, maxLength: 256 }) }) } }, async (request, reply) => {

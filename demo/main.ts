@@ -21,7 +21,8 @@ const USAGE = `Usage: npm run demo [-- OPTION...]
   --nodes N gateways, 1 to 9; default 3, of the story 1. With three or more the story kills and drains some
   --help    this text
 
-Without --once the demo stays up and serves a chat page on DEMO_PORT (8081); WS_PORT (8080), GRPC_PORT (9093); LOG_LEVEL (warn).
+Without --once the demo stays up and serves a chat page on DEMO_PORT (8081); WS_PORT (8080), GRPC_PORT (9093),
+ADMIN_PORT (9190, of each further node the next); LOG_LEVEL (warn).
 `
 const TOKEN_TTL_MS = 3_600_000
 const STORY_TOKEN_TTL_MS = 300_000
@@ -31,7 +32,7 @@ const MAX_NODES = 9
 const NODES = 3
 /** What a node that was killed had registered is gone in seconds, and it starts again under its name; a drain lasts long enough to be seen. */
 const PAGE_ENV = { REGISTRY_TTL: '6s', REGISTRY_RENEW_INTERVAL: '2s', DRAIN_DELAY: '1s', DRAIN_TIMEOUT: '10s' }
-const PORTS_HINT = '\nDoes another demo run? Other ports: WS_PORT, GRPC_PORT, DEMO_PORT'
+const PORTS_HINT = '\nDoes another demo run? Other ports: WS_PORT, GRPC_PORT, ADMIN_PORT, DEMO_PORT'
 
 const options = readArguments()
 if (options !== undefined) process.exitCode = await run(options)
@@ -59,9 +60,11 @@ async function run ({ once, real, nodes }: Arguments): Promise<number> {
       ...(page === undefined ? {} : { watch: page.watch, extend: page.mount.bind(page) })
     })
     await world.im.recover()
-    const gateway = await world.startGateway(`demo-${name}-1`, once ? undefined : { ws: port('WS_PORT', 8080), grpc: port('GRPC_PORT', 9093) })
+    const firstAdmin = port('ADMIN_PORT', 9190)
+    const adminOf = (node: number): number => firstAdmin === 0 ? 0 : firstAdmin + node - 1
+    const gateway = await world.startGateway(`demo-${name}-1`, once ? undefined : { ws: port('WS_PORT', 8080), grpc: port('GRPC_PORT', 9093), admin: adminOf(1) })
     const others: Gateway[] = []
-    for (let node = 2; node <= nodes; node++) others.push(await world.startGateway(`demo-${name}-${node}`))
+    for (let node = 2; node <= nodes; node++) others.push(await world.startGateway(`demo-${name}-${node}`, once ? undefined : { ws: 0, grpc: 0, admin: adminOf(node) }))
     if (once) return await playStory(world, [gateway, ...others], name, (line) => { process.stdout.write(`${line}\n`) }) ? 0 : 1
     for (const each of [gateway, ...others]) page?.nodes.add(each)
     const interrupted = new Promise((resolve) => { process.once('SIGINT', resolve).once('SIGTERM', resolve) })

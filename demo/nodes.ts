@@ -74,10 +74,10 @@ export class Nodes {
   }
 
   #start (node: Node): void {
-    const { nodeId, port, grpc } = node.gateway
+    const { nodeId, port, grpc, admin } = node.gateway
     node.state = 'starting'
     this.#run(node, 'a node did not start', async () => {
-      node.gateway = await this.#options.world.startGateway(nodeId, { ws: port, grpc: Number(grpc.slice(grpc.lastIndexOf(':') + 1)) })
+      node.gateway = await this.#options.world.startGateway(nodeId, { ws: port, grpc: Number(grpc.slice(grpc.lastIndexOf(':') + 1)), admin })
       node.state = 'up'
     }, () => { if (node.state !== 'up') this.#startLater(node) })
   }

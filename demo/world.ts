@@ -6,7 +6,7 @@ import { randomBytes } from 'node:crypto'
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 import type { PushMessageRequest, PushMessageResponse } from '../src/generated/gateway/v1/gateway.ts'
 import type { Clock } from '../src/ports.ts'
-import { portOf, startGateway, type Gateway } from './gateway.ts'
+import { portOf, startGateway, type Gateway, type Ports } from './gateway.ts'
 import { GatewayClient } from './gateway-client.ts'
 import { startGatewayProcess, type ProcessWatch } from './gateway-process.ts'
 import type { GrpcHost } from './grpc.ts'
@@ -145,7 +145,7 @@ export class World {
   }
 
   /** One more node; ports 0 are free ones, `settings` are its own. Rejects where a port is taken. */
-  async startGateway (nodeId: string, ports: { readonly ws: number, readonly grpc: number } = { ws: 0, grpc: 0 }, settings: Readonly<Record<string, string>> = {}): Promise<Gateway> {
+  async startGateway (nodeId: string, ports: Ports = { ws: 0, grpc: 0 }, settings: Readonly<Record<string, string>> = {}): Promise<Gateway> {
     const { outside, clock, logger, processes, watch } = this.#options
     const { directory } = this
     const env = { ...this.gatewayEnv, ...settings }

@@ -6,11 +6,11 @@ import { ask, type ClientClock } from './clock.ts'
 import type { Message } from './frames.ts'
 import { Seen } from './seen.ts'
 
-/** Messages of a conversation after a number, in order; empty: there are no more. */
+/** Messages of a conversation after a number, in order; empty: there are no more. `messageOf` makes them of what has the fields of a `message` frame. */
 export type History = (conversation: string, after: number) => Promise<readonly Message[]>
 
-/** Messages that could not be had: numbers between the two. */
-export interface Gap { readonly conversation: string, readonly after: number, readonly before: number }
+/** Messages that could not be had: numbers between the two. `error`: what the history failed with at last. */
+export interface Gap { readonly conversation: string, readonly after: number, readonly before: number, readonly error?: unknown }
 
 export interface InboxOptions {
   readonly history?: History
@@ -70,7 +70,7 @@ export class Inbox {
   /** What is held is shown, and nothing more is waited for. */
   close (): void {
     this.#isClosed = true
-    for (const conversation of this.#conversations.values()) this.#release(conversation, false)
+    for (const conversation of this.#conversations.values()) this.#release(conversation, {})
   }
 
   #of (name: string): Conversation {
@@ -121,14 +121,13 @@ export class Inbox {
     const { history } = this.#options
     do {
       conversation.wantsSync = false
-      if (history !== undefined) await this.#read(conversation, history)
-      this.#release(conversation, false)
+      this.#release(conversation, history === undefined ? {} : await this.#read(conversation, history))
     } while (conversation.wantsSync)
     conversation.isFetching = false
   }
 
-  /** Shows what the history has and what is held, until nothing is missing or the history does not answer. */
-  async #read (conversation: Conversation, history: History): Promise<void> {
+  /** Shows what the history has and what is held, until nothing is missing or the history does not answer, which is told. */
+  async #read (conversation: Conversation, history: History): Promise<{ readonly error?: unknown }> {
     const { clock } = this.#options
     let failures = 0
     for (let page = 0; page < MAX_PAGES && !this.#isClosed;) {
@@ -136,36 +135,40 @@ export class Inbox {
       const asked = conversation.held.length
       let messages
       try {
-        messages = (await ask(clock, () => history(conversation.name, before), HISTORY_TIMEOUT_MS)).filter(({ sequenceNumber }) => sequenceNumber > before)
-      } catch {
-        if (++failures === HISTORY_ATTEMPTS) return
+        const answer = await ask(clock, () => history(conversation.name, before), HISTORY_TIMEOUT_MS)
+        // Shown without its id it would come a second time.
+        if (answer.some(({ msgId }) => msgId === undefined)) throw new TypeError('no msgId')
+        messages = answer.filter(({ sequenceNumber }) => sequenceNumber > before)
+      } catch (error) {
+        if (++failures === HISTORY_ATTEMPTS) return { error }
         await new Promise<void>((resolve) => { clock.setTimer(resolve, HISTORY_PAUSE_MS * failures) })
         continue
       }
-      if (this.#isClosed) return
+      if (this.#isClosed) break
       page++
       failures = 0
       for (const message of messages) {
         const { msgId, sequenceNumber } = message
-        if (this.#isClosed) return
+        if (this.#isClosed) return {}
         const at = conversation.held.findIndex((held) => held.message?.msgId === msgId)
         if (at !== -1) conversation.held.splice(at, 1)
         this.#show(conversation, { sequenceNumber, message: this.#seen.add(msgId) || at !== -1 ? message : undefined })
       }
       if ((conversation.last ?? 0) !== before) continue
       // It has no more: of what was held when it was asked. What came since may have a gap before it.
-      this.#release(conversation, true, asked)
+      this.#release(conversation, undefined, asked)
       this.#showReady(conversation)
-      if (conversation.held.length === 0) return
+      if (conversation.held.length === 0) break
     }
+    return {}
   }
 
-  /** Shows the first `count` of what was held; numbers that the history does not have are a gap only where it did not answer. */
-  #release (conversation: Conversation, isComplete: boolean, count = Infinity): void {
+  /** Shows the first `count` of what was held; numbers that the history does not have are a gap only where it did not answer: where there is a `fault`. */
+  #release (conversation: Conversation, fault: { readonly error?: unknown } | undefined, count = Infinity): void {
     const { held, name } = conversation
     for (const each of held.splice(0, count).sort((a, b) => a.sequenceNumber - b.sequenceNumber)) {
       const { last = 0 } = conversation
-      if (!isComplete && each.sequenceNumber > last + 1) this.#options.onGap({ conversation: name, after: last, before: each.sequenceNumber })
+      if (fault !== undefined && each.sequenceNumber > last + 1) this.#options.onGap({ conversation: name, after: last, before: each.sequenceNumber, ...fault })
       this.#show(conversation, each)
     }
   }

@@ -5,4 +5,5 @@ export { ConnectionError, ImError, SendError, SendTimeoutError } from './errors.
 export type { ClientState, End, ImClientOptions } from './options.ts'
 export type { Accepted, SendOptions } from './outgoing.ts'
 export type { Gap, History } from './inbox.ts'
+export { messageOf } from './frames.ts'
 export type { MembershipChange, Message, ReadReceipt } from './frames.ts'

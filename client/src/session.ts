@@ -53,8 +53,8 @@ export class Session {
     if (typeof token !== 'string' || !PROTOCOL.test(token)) throw new ConnectionError('INVALID_TOKEN', 'no subprotocol may have such a token')
     this.#socket = new WebSocket(url.href, [SUBPROTOCOL, `bearer.${token}`])
     this.#timer = clock.setTimer(() => { this.#end(LOST) }, WELCOME_TIMEOUT_MS)
-    this.#socket.onmessage = ({ data }) => { this.#take(String(data)) }
-    this.#socket.onclose = ({ code }) => { this.#end(code) }
+    this.#socket.onmessage = ({ data }: { readonly data: unknown }) => { this.#take(String(data)) }
+    this.#socket.onclose = ({ code }: { readonly code: number }) => { this.#end(code) }
     // `close` follows.
     this.#socket.onerror = () => {}
   }

@@ -1,9 +1,9 @@
-/** The part of the browser's WebSocket that the client uses; the `ws` package has the same. */
+/** The part of the browser's WebSocket that the client uses; the `ws` package has the same. Handlers take `never`, so that whatever either calls its events fits. */
 export interface Socket {
-  onopen: (() => void) | null
-  onmessage: ((event: { data: unknown }) => void) | null
-  onclose: ((event: { code: number }) => void) | null
-  onerror: (() => void) | null
+  onopen: ((event: never) => void) | null
+  onmessage: ((event: never) => void) | null
+  onclose: ((event: never) => void) | null
+  onerror: ((event: never) => void) | null
   send (text: string): void
   close (code?: number): void
 }

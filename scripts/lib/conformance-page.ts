@@ -41,11 +41,12 @@ On its standard output it writes what its application would be told, one JSON ob
 | \`{"event":"sent","ref":"1","sequence_number":7}\` | the message of that \`ref\` was accepted |
 | \`{"event":"failed","ref":"1","error_code":"RECIPIENT_NOT_FOUND"}\` | it was refused for good |
 | \`{"event":"message","msg_id":"m1","conversation":"bob","content":"hi","sequence_number":1}\` | a message is shown; \`conversation\` is the other user, or the group |
-| \`{"event":"gap","conversation":"bob","after":1,"before":4}\` | numbers 2 and 3 are missing: this is where a client fetches the history |
+| \`{"event":"gap","conversation":"bob","after":1,"before":4}\` | numbers 2 and 3 are missing: this is where a client fetches the history; the kit has none, so a client that asks it first is told of none and tells this |
 | \`{"event":"ended","code":4409}\` | the client will not come back by itself |
 
 [\`examples/python/conformance.py\`](../examples/python/conformance.py) and
 [\`examples/javascript/conformance.mjs\`](../examples/javascript/conformance.mjs) are such programs, around a client in Python and the project's own; a test runs both.
+The programs of [the guide](write-a-client.md) keep to everything as they stand there.
 
 ## What is judged
 

@@ -84,7 +84,8 @@ t.test('a way that several ports tell is told once, and what is no message is lo
   await run(explainCommand, ['--admin', empty.url, '--message', 'ann'])
   t.strictSame(empty.asked.map((line) => line.split(' ')[1]), ['/explain?msg_id=ann', '/explain?user=ann', '/explain?user=Ann+Lee', '/explain?msg_id=ann'])
   t.match(await run(explainCommand, ['--message', '--user', 'ann']), { code: EXIT_USAGE })
-  t.match(await run(explainCommand, []), { code: EXIT_USAGE, err: /^too few arguments\n\nUsage: im-gateway explain/ })
+  t.match(await run(explainCommand, []), { code: EXIT_USAGE, err: /^an argument is missing\n\nUsage: im-gateway explain/ })
+  t.match(await run(explainCommand, ['m1', 'm2']), { code: EXIT_USAGE, err: /^what is m2\?\n\nUsage: im-gateway explain/ })
 })
 
 t.test('a node that does not answer hides nothing of the others, and is named', async (t) => {

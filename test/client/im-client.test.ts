@@ -191,7 +191,7 @@ t.test('a history that does not answer, or none, is a gap that is told', async (
   network.last.give(message(3))
   await clock.run(10_000)
   t.equal(calls, 4)
-  t.strictSame(state.gaps, [{ conversation: 'bob', after: 1, before: 3 }])
+  t.strictSame(state.gaps, [{ conversation: 'bob', after: 1, before: 3, error: new Error('away') }])
   t.strictSame(state.shown, ['bob m1', 'bob m3'])
   const without = await opened()
   without.network.last.give(message(1))

@@ -1,5 +1,5 @@
 import t from 'tap'
-import type { Message } from '../../client/src/index.ts'
+import { messageOf, type Message } from '../../client/src/index.ts'
 import { kept, message, opened } from '../helpers/client-world.ts'
 import { settle } from '../helpers/manual-clock.ts'
 
@@ -83,7 +83,7 @@ t.test('a history that never answers is given ten seconds each time, and what co
   t.strictSame(state.shown, ['bob m1'])
   await clock.run(1)
   t.strictSame(state.shown, ['bob m1', 'bob m3', 'bob m4'])
-  t.strictSame(state.gaps, [{ conversation: 'bob', after: 1, before: 3 }])
+  t.match(state.gaps, [{ conversation: 'bob', after: 1, before: 3, error: Error }])
 })
 
 t.test('a client that ends while the history is read shows what it held, and nothing after its end', async (t) => {
@@ -163,15 +163,26 @@ t.test('a history that answers nonsense is one that does not answer: what came i
     for (const n of [1, 3]) network.last.give(message(n))
     await clock.run(5_000)
     t.strictSame(state.shown, ['bob m1', 'bob m3'], JSON.stringify(answer))
-    t.strictSame(state.gaps, [{ conversation: 'bob', after: 1, before: 3 }])
+    t.match(state.gaps, [{ conversation: 'bob', after: 1, before: 3, error: TypeError }])
     t.equal(asked, 4)
     network.last.give(message(4))
     t.equal(state.shown.at(-1), 'bob m4')
   }
-  let asked = 0
-  const { clock, network, state } = await opened({ history: async () => { asked++; return [{ msg_id: 'm2', sequence_number: 2 }] as never } })
-  for (const n of [1, 3]) network.last.give(message(n))
-  await clock.run(5_000)
-  t.strictSame(state.shown, ['bob m1', 'bob m3'])
-  t.equal(asked, 1, 'frames where messages belong have no number: they are none, and it is not asked again for ever')
+})
+
+t.test('a history of another shape is none: nothing is shown without its id, and the gap says why', async (t) => {
+  const history = async () => [{ msg_id: 'm2', sender: 'bob', recipient: 'ann', content: 'x', sequence_number: 2 }]
+  const wrong = await opened({ history: history as never })
+  wrong.network.last.give(message(1))
+  wrong.network.last.give(message(3))
+  await wrong.clock.run(10_000)
+  t.strictSame(wrong.state.shown, ['bob m1', 'bob m3'])
+  t.match(wrong.state.gaps, [{ conversation: 'bob', after: 1, before: 3, error: TypeError }])
+
+  const { network, clock, state } = await opened({ history: async (_conversation, after) => after < 2 ? (await history()).map(messageOf) : [] })
+  network.last.give(message(1))
+  network.last.give(message(3))
+  await clock.run(10_000)
+  t.strictSame(state.shown, ['bob m1', 'bob m2', 'bob m3'])
+  t.strictSame(state.gaps, [])
 })

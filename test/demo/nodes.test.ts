@@ -1,5 +1,5 @@
 import t from 'tap'
-import type { Gateway } from '../../demo/gateway.ts'
+import type { Gateway, Ports } from '../../demo/gateway.ts'
 import { Nodes } from '../../demo/nodes.ts'
 import { FakeLogger } from '../helpers/fakes.ts'
 import { ManualClock } from '../helpers/manual-clock.ts'
@@ -7,7 +7,7 @@ import { ManualClock } from '../helpers/manual-clock.ts'
 const RESTART_MS = 3_000
 
 function gateway (nodeId: string, port: number): Gateway {
-  return { nodeId, url: `ws://127.0.0.1:${port}/ws`, port, grpc: `127.0.0.1:${port + 1}`, close: async () => {}, kill: async () => {} }
+  return { nodeId, url: `ws://127.0.0.1:${port}/ws`, port, grpc: `127.0.0.1:${port + 1}`, admin: port + 2, close: async () => {}, kill: async () => {} }
 }
 
 function makeNodes () {
@@ -21,8 +21,8 @@ function makeNodes () {
     if (fault !== undefined) throw new Error(fault)
   }
   const world = {
-    startGateway: async (nodeId: string, { ws, grpc }: { readonly ws: number, readonly grpc: number } = { ws: 0, grpc: 0 }) => {
-      await call(`start ${nodeId} ${ws} ${grpc}`)
+    startGateway: async (nodeId: string, { ws, grpc, admin }: Ports = { ws: 0, grpc: 0 }) => {
+      await call(`start ${nodeId} ${ws} ${grpc} ${admin ?? 0}`)
       return gateway(nodeId, ws)
     },
     kill: ({ nodeId }: Gateway) => call(`kill ${nodeId}`),
@@ -43,7 +43,7 @@ t.test('a node that was killed takes no clients, and starts again on its ports',
   await clock.run(RESTART_MS - 1)
   t.strictSame(calls, ['kill a'])
   await clock.run(1)
-  t.strictSame(calls, ['kill a', 'start a 1000 1001'])
+  t.strictSame(calls, ['kill a', 'start a 1000 1001 1002'])
   t.equal(states(), 'up up')
 })
 
@@ -57,7 +57,7 @@ t.test('a node that drains is told to end once, whatever is asked of it meanwhil
   await clock.run(0)
   t.equal(states(), 'up down')
   await clock.run(RESTART_MS)
-  t.strictSame(calls, ['stop b', 'start b 2000 2001'])
+  t.strictSame(calls, ['stop b', 'start b 2000 2001 2002'])
   t.equal(states(), 'up up')
 })
 

@@ -26,6 +26,7 @@ const CLUSTER = 'a Kubernetes cluster'
 /** By the first words of a command; the longest row counts. */
 const TABLE: Readonly<Record<string, Row>> = {
   'npm ci --ignore-scripts': { by: 'step install' },
+  'npm install': { needs: 'a project beside this one; test/integration/client.test.ts takes the package by a link' },
   'npm test': { by: 'step test' },
   'npm start': { by: 'step start' },
   'npm start -- --help': { run: `${MAIN} --help`, prints: /GATEWAY_NODE_ID[^]*GRPC_ADVERTISE_ADDR/ },
@@ -72,6 +73,12 @@ const TABLE: Readonly<Record<string, Row>> = {
   'kubectl port-forward': { needs: CLUSTER },
   'kubectl describe': { needs: CLUSTER },
   'kubectl delete': { needs: CLUSTER },
+  'kubectl exec': { needs: CLUSTER },
+  'kubectl create': { needs: CLUSTER },
+  'helm install': { by: 'test/deploy/chart.test.ts' },
+  'helm template': { by: 'test/integration/chart.test.ts' },
+  'docker build': { needs: 'Docker' },
+  'docker push': { needs: 'Docker' },
   'etcdctl endpoint health': { needs: 'etcd' },
   'kafka-broker-api-versions.sh': { needs: 'Kafka' }
 }

@@ -10,7 +10,7 @@ interface Ended { readonly code: number | null, readonly signal: NodeJS.Signals 
 /** The command that `npm run demo` runs, with ports of its own; killed with the test. */
 export function demo (t: Test, args: readonly string[], env: Record<string, string | undefined> = {}) {
   const child: ChildProcess = spawn(process.execPath, ['scripts/demo.mjs', ...args], {
-    cwd: ROOT, env: { ...process.env, WS_PORT: '0', GRPC_PORT: '0', DEMO_PORT: '0', ...env }, stdio: ['ignore', 'pipe', 'pipe']
+    cwd: ROOT, env: { ...process.env, WS_PORT: '0', GRPC_PORT: '0', ADMIN_PORT: '0', DEMO_PORT: '0', ...env }, stdio: ['ignore', 'pipe', 'pipe']
   })
   const texts = { out: '', err: '' }
   const hasPrinted = new Set<() => void>()

@@ -31,8 +31,8 @@ export class FakeWebSocket implements Socket {
   readonly sent: Sent[] = []
   isClosed = false
   onopen: Socket['onopen'] = null
-  onmessage: Socket['onmessage'] = null
-  onclose: Socket['onclose'] = null
+  onmessage: ((event: { readonly data: string }) => void) | null = null
+  onclose: ((event: { readonly code: number }) => void) | null = null
   onerror: Socket['onerror'] = null
 
   constructor (url: string, protocols: string[]) {

@@ -90,6 +90,16 @@ t.test('The chart is clean for helm and renders a Deployment with its budget, tw
   }
 })
 
+t.test('The values of its README are taken', async (t) => {
+  const [, values = ''] = /^```yaml\n([^]*?)^```$/m.exec(readFileSync(join(chart, 'README.md'), 'utf8')) ?? []
+  const file = join(t.testdir({ 'values.yaml': values }), 'values.yaml')
+  const { code, output, words } = helm(['template', 'chat', chart, '--kube-version', '1.34.0', '-f', file])
+  t.equal(code, 0, words)
+  const kinds = parseAllDocuments(output).map((document) => (document.toJS() as KubernetesObject).kind)
+  for (const kind of ['Deployment', 'HorizontalPodAutoscaler', 'Ingress', 'ServiceMonitor', 'PrometheusRule']) t.ok(kinds.includes(kind), kind)
+  t.match(output, /ADMIN_PORT: "9190"/)
+})
+
 t.test('The Deployment has three pods without rights that leave in order', async (t) => {
   const { spec } = find<Deployment>(template(...ADDRESSES).output, 'Deployment', 'chat-im-gateway')
   const pod = spec.template.spec

@@ -33,7 +33,7 @@ function person (t: Test, file: string, ...names: string[]) {
 t.test('the built package has types that compile and a module that runs; its README is followed to the letter, and over a restart of the gateway', { timeout: 240_000 }, async (t) => {
   const folder = t.testdir({
     'package.json': '{ "type": "module" }',
-    'uses.ts': "import { ImClient, SendError, type Message } from 'im-gateway-client'\nconst seen: Message[] = []\nconst client = new ImClient({ url: 'ws://h/ws', token: async () => 'a', onMessage: (message) => { seen.push(message) } })\nexport const sent: Promise<number> = client.send('bob', 'hi').then(({ sequenceNumber }) => sequenceNumber, (error: unknown) => error instanceof SendError ? -1 : -2)\n",
+    'uses.ts': "import WebSocket from 'ws'\nimport { ImClient, SendError, type Message } from 'im-gateway-client'\nexport const other = [WebSocket, globalThis.WebSocket].map((each) => new ImClient({ url: 'ws://h/ws', token: () => '', WebSocket: each }))\nconst seen: Message[] = []\nconst client = new ImClient({ url: 'ws://h/ws', token: async () => 'a', onMessage: (message) => { seen.push(message) } })\nexport const sent: Promise<number> = client.send('bob', 'hi').then(({ sequenceNumber }) => sequenceNumber, (error: unknown) => error instanceof SendError ? -1 : -2)\n",
     'wrong.ts': "import { ImClient } from 'im-gateway-client'\nexport const client = new ImClient({ url: 'ws://h/ws', token: 5 })\n"
   })
   mkdirSync(join(folder, 'node_modules'))

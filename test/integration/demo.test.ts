@@ -79,6 +79,13 @@ t.test('the demo that stays up is spoken to as it says, by grpcurl as well, and 
   const [sent, reply] = [await alice.send('bob', 'Hello Bob'), await fetch(`${services}/history?conversation=alice:bob`, { headers: { authorization: `Bearer ${token}` } })]
   t.match(await reply.json(), { messages: [{ msg_id: sent.msgId, sequence_number: 1 }] })
 
+  const commands = [...texts.out.matchAll(/^ {2}npx im-gateway (.+)$/gm)].map(([, line = '']) => line.replace('explain m1', `explain ${sent.msgId}`))
+  t.equal(commands.length, 3)
+  const [explained, listed2, ended2] = await Promise.all(commands.map((line) => run('sh', ['-c', `node --import tsx bin/im-gateway.ts ${line}`], { cwd: ROOT }).catch((error: unknown) => error)))
+  t.match(explained, { stdout: new RegExp(`accepted +${sent.msgId}`) })
+  t.match(listed2, { stdout: /alice +phone/ })
+  t.match(ended2, { code: 1 }, 'bob is not here')
+
   child.kill('SIGINT')
   t.match(await alice.closed(15_000), { code: 1012 })
   t.strictSame(await within(ended, 'end', 20_000), { code: 0, signal: null }, texts.err)

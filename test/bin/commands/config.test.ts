@@ -35,7 +35,7 @@ t.test('faults end with 78, as text or JSON', async (t) => {
   const { code, out } = await run('print-config', env, '--json')
   t.equal(code, EXIT_CONFIG)
   t.match(JSON.parse(out), { valid: false, faults: [{ names: ['WS_PORT'], text: /integer/ }] })
-  t.match(await run('check-config', ENV, 'more'), { code: EXIT_USAGE, err: /^too many arguments\n\nUsage: im-gateway check-config/ })
+  t.match(await run('check-config', ENV, 'more'), { code: EXIT_USAGE, err: /^what is more\?\n\nUsage: im-gateway check-config/ })
   t.match(await run('check-config', ENV, '--loud'), { code: EXIT_USAGE, err: /--loud/ })
   t.match(await run('print-config', {}, '--help'), { code: EXIT_OK, out: /^Usage: im-gateway print-config[^]*Exit codes: / })
 })

@@ -18,7 +18,7 @@ import { BEARER, imCaller } from '../../helpers/im-caller.ts'
 
 type Frame = Readonly<Record<string, unknown>>
 interface GuideClient {
-  begin (around: { readonly url: string, readonly token: () => Promise<string>, readonly history: (conversation: string, after: number) => Promise<Frame[]>, readonly show: (message: Frame, conversation: string) => void }): Promise<void>
+  begin (around: { readonly url: string, readonly token: () => Promise<string>, readonly history: (conversation: string, after: number) => Promise<Frame[]>, readonly show: (message: Frame, conversation: string) => void, readonly gap: (conversation: string, after: number, before: number) => void, readonly ended: (code: number) => void }): Promise<void>
   send (recipient: string, content: string): Promise<number>
   afterClose (code: number, announcedMs: number | undefined, livedMs: number | undefined): number | undefined
   isConnected (): boolean
@@ -85,6 +85,7 @@ export { send, afterClose }
   const im = imCaller(t, node)
   const shown: string[] = []
   const asked: string[] = []
+  const told: unknown[] = []
   const message = (n: number): Frame => ({ msg_id: `h${n}`, sender: 'bob', recipient: 'ann', content: 'from the history', sequence_number: n })
   let sent = 0
   await client.begin({
@@ -94,7 +95,9 @@ export { send, afterClose }
       asked.push(`${conversation} ${after}`)
       return after === 2 ? [message(3), message(4)] : []
     },
-    show: ({ msg_id: id }, conversation) => { shown.push(`${conversation} ${String(id)}`) }
+    show: ({ msg_id: id }, conversation) => { shown.push(`${conversation} ${String(id)}`) },
+    gap: (...gap) => { told.push(gap) },
+    ended: (code) => { told.push(code) }
   })
   await eventually(() => client.isConnected(), PATIENCE_MS)
 
@@ -123,7 +126,8 @@ export { send, afterClose }
   t.ok(asked.slice(before).includes('bob 5'), 'which asks for what it missed')
 
   t.match(await im.disconnect('ann'), { disconnected: 1 })
-  await eventually(() => !client.isConnected(), PATIENCE_MS)
+  await eventually(() => told.length > 0, PATIENCE_MS)
+  t.strictSame(told, [CLOSE.disconnected.code], 'it says that it has ended, and no number was missing')
   const { random } = Math
   t.teardown(() => { Math.random = random })
   Math.random = () => 0.5
@@ -157,6 +161,8 @@ class Around:
         return [message(3), message(4)] if after == 2 else []
     def show(self, message, conversation):
         shown.append(conversation + " " + message["msg_id"])
+    def gap(self, *gap):
+        shown.append(gap)
 class Socket:
     async def send(self, text):
         sent.append(json.loads(text))
@@ -170,10 +176,10 @@ async def talk():
     while len(sent) == 1:
         await asyncio.sleep(0.001)
     await space["answered"]({"type": "ack", "msg_id": sent[1]["msg_id"], "sequence_number": 1})
-    for number in (2, 2, 5):
+    for number in (2, 2, 5, 8):
         await space["received"](message(number))
-    while space["tasks"]:
-        await asyncio.sleep(0)
+    while len(shown) < 6:
+        await asyncio.sleep(0.01)
     return await sending
 number = asyncio.run(talk())
 delays = [[space["after_close"](code, announced, 10_000) for announced in (None, 740)] for code in json.loads(sys.argv[2])]
@@ -184,8 +190,8 @@ print(json.dumps({"delays": delays, "number": number, "shown": shown, "sent": [[
   const told = JSON.parse(run.stdout) as { readonly delays: unknown, readonly number: number, readonly shown: string[], readonly sent: Array<readonly [type: string, msgId: string]> }
   t.same(told.delays, DELAYS.map((delays) => delays.map((delay) => delay ?? null)))
   t.equal(told.number, 1)
-  t.strictSame(told.shown, ['bob m2', 'bob m3', 'bob m4', 'bob m5'])
+  t.strictSame(told.shown, ['bob m2', 'bob m3', 'bob m4', 'bob m5', ['bob', 5, 8], 'bob m8'])
   const [first, again, ...acks] = told.sent
   t.strictSame([first?.[0], first], ['send_msg', again], 'the same frame again')
-  t.strictSame(acks, [['ack', 'm2'], ['ack', 'm2'], ['ack', 'm5']])
+  t.strictSame(acks, [['ack', 'm2'], ['ack', 'm2'], ['ack', 'm5'], ['ack', 'm8']])
 })
