@@ -25,7 +25,7 @@ t.test('each section says what the alert means, the first command, what to do an
 })
 
 t.test('what the runbook links to within itself is there', async (t) => {
-  const anchors = new Set([...runbook.matchAll(/^#+ (.+)$/gm)].map(([, title = '']) => title.toLowerCase().replaceAll(' ', '-')))
+  const anchors = new Set([...runbook.matchAll(/^#+ (.+)$/gm)].map(([, title = '']) => title.toLowerCase().replace(/[^\w -]/g, '').replaceAll(' ', '-')))
   for (const [, anchor = ''] of runbook.matchAll(/\]\(#([^)]+)\)/g)) t.ok(anchors.has(anchor), anchor)
 })
 

@@ -16,7 +16,7 @@ import { pages, prose, read, ROOT as root } from './helpers/pages.ts'
 const { scripts } = JSON.parse(read('package.json')) as { readonly scripts: Readonly<Record<string, string>> }
 
 /** In capitals, but not the environment of a node: shell variables of examples, what the tests and the demo read, placeholders. */
-const OTHER_NAMES = new Set(['ALICE', 'BEARER', 'MYSQL_URL', 'FC_SEED', 'NAME_FILE', 'IM_URL', 'IM_TOKEN_URL', 'CLIENT_ENDED', 'NO_TOKEN', 'CANNOT_CONNECT', 'CAPITALS'])
+const OTHER_NAMES = new Set(['ALICE', 'BEARER', 'MYSQL_URL', 'FC_SEED', 'NAME_FILE', 'IM_URL', 'IM_TOKEN_URL', 'CLIENT_ENDED', 'NO_TOKEN', 'CANNOT_CONNECT', 'CAPITALS', 'LD_PRELOAD', 'MALLOC_CONF'])
 /** Statuses, and the values of proto/: with their prefix, and of outcomes as metrics have them, without. */
 const GRPC_NAMES = [status, AuthErrorCode, ExplainStep, Outcome, DeliveryStatus, IMErrorCode, MessageType, UserErrorCode].flatMap((names) => Object.keys(names)).flatMap((name) => [name, name.replace(/^OUTCOME_/, '')])
 

@@ -20,7 +20,7 @@ const INTRODUCTION = `# Benchmarks
 <!-- Written by bench/lib/readme.ts from bench/results; do not edit. -->
 
 \`npm run bench -- S3\` runs one scenario, \`-- S3 S6\` several, \`npm run bench -- all\` all of them and growth, \`-- compare\` those with other servers beside this one, \`-- growth [S1 …]\` what sizes do to the costs;
-\`--repeats N\` fewer or more rounds, \`--seed N\` another order of the servers, \`--help\` all of it. Each run writes its figures to [\`results/\`](results) and this page anew, so \`git diff\` shows what has changed. \`all\` takes some hours. In each round every server is started anew, measured and
+\`--repeats N\` fewer or more rounds, \`--seed N\` another order of the servers, \`--help\` all of it. Each run writes its figures to [\`results/\`](results) and this page anew, so that a diff shows what has changed. \`all\` takes some hours. In each round every server is started anew, measured and
 ended, one after the other; a figure is the median of the rounds, with least and most beside it. What is counted is CPU time and memory of the server's process, not the
 clock on the wall; server and clients have a core each. The clients are a program in C (\`bench/load/load.c\`, compiled at the first run), which costs less than any of the servers and checks what it gets: a run
 that lost, doubled or reordered a message fails with exit code 2. Where a target is missed it says so, and the exit code is 1. The rows in Go need Go 1.26. S1, S9, S12 and

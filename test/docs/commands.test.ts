@@ -52,7 +52,7 @@ const TABLE: Readonly<Record<string, Row>> = {
   'npm run generate': { by: 'step install' },
   'npm run build': { by: 'step build' },
   'npm run docs': { by: 'step docs', flags: ['scripts/generate-docs.ts'] },
-  'npm run bench': { needs: 'a machine that does nothing else, for hours', flags: ['bench/run.ts'] },
+  'npm run bench': { needs: 'a machine that does nothing else, for hours', flags: ['bench/lib/command.ts'] },
   'npm run bench -- guard': { by: 'step guard', flags: ['bench/guard.ts'] },
   'npm run services': { by: 'test/integration/services.test.ts', run: `${scripts['services']} status`, code: 3, prints: /nothing was started/ },
   '.ci/run': { run: 'bash -n .ci/run' },
@@ -180,7 +180,7 @@ t.test('the environment of the README starts a gateway', async (t) => {
 })
 
 /** Of Node and the process: prom-client's own. */
-const DEFAULT_METRICS = ['process_open_fds', 'process_max_fds', 'process_resident_memory_bytes', 'nodejs_heap_size_used_bytes', 'nodejs_eventloop_lag_seconds']
+const DEFAULT_METRICS = ['process_open_fds', 'process_max_fds', 'process_resident_memory_bytes', 'nodejs_heap_size_used_bytes', 'nodejs_external_memory_bytes', 'nodejs_eventloop_lag_seconds']
 
 t.test('what curl asks a node for is a route, and what grep looks for is in its metrics', async (t) => {
   const { paths } = JSON.parse(read('docs/openapi.json')) as { readonly paths: Readonly<Record<string, object>> }

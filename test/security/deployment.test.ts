@@ -48,7 +48,7 @@ t.test('security 22: secrets are files: no argument, variable, printed configura
   await once(child, 'spawn')
   const proc = ['cmdline', 'environ'].map((name) => readFileSync(`/proc/${child.pid}/${name}`, 'utf8')).join('')
   t.equal(await exit, 1)
-  t.match(proc, /src\/main\.ts/)
+  t.match(proc, /src\/main\.[jt]s/)
   t.notOk((proc + output()).includes(secret))
 
   const helpers = read('charts/im-gateway/templates/_helpers.tpl')

@@ -22,6 +22,6 @@ const FINE = "import t from 'tap'\nt.test('is fine', async (t) => { t.ok(true) }
 
 t.test('a file whose process ends badly is shown with how it ended, though all of its tests passed; one that passes is one line', async (t) => {
   const { printed, totals } = run(t, { 'a.test.mjs': `${FINE}process.on('exit', () => { process.exitCode = 3 })\n`, 'b.test.mjs': FINE })
-  t.match(printed, /NOT OK \S*a\.test\.ts \d+ ms\n {2}---\n[^]*\n {2}exitCode: 3\n[^]* {2}\.\.\.\nok \S*b\.test\.ts \d+ ms\n$/)
+  t.match(printed, /NOT OK \S*a\.test\.mjs \d+ ms\n {2}---\n[^]*\n {2}exitCode: 3\n[^]* {2}\.\.\.\nok \S*b\.test\.mjs \d+ ms\n$/)
   t.match(totals, { passed: 2, failed: 1, files: [{ ok: false, tests: [{ name: 'is fine', ok: true }] }, { ok: true, tests: [{ name: 'is fine', ok: true }] }] })
 })
