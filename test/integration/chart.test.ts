@@ -4,6 +4,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parse, parseAllDocuments } from 'yaml'
 import { loadConfig } from '../../src/config.ts'
+import { VARIABLE_NAMES } from '../../src/config/table.ts'
 
 interface KubernetesObject { readonly kind: string, readonly metadata: { readonly name: string } }
 interface Service extends KubernetesObject { readonly spec: { readonly clusterIP?: string, readonly type?: string, readonly selector: Labels, readonly ports: { readonly name: string, readonly port: number, readonly targetPort: string }[] } }
@@ -190,8 +191,8 @@ t.test('Names, numbers and a stop at once become what Kubernetes and the gateway
     t.equal(names.length, 5)
     for (const name of names) t.match(name, /^[a-z][a-z0-9-]{0,61}[a-z0-9]$/, release)
   }
-  const { data } = find<ConfigMap>(named('chat', '--set-json', 'config={"OTEL_TRACES_SAMPLER_ARG":0.25,"MAX_MESSAGE_BYTES":10000000,"ALLOW_QUERY_TOKEN":true}'), 'ConfigMap', 'chat-im-gateway')
-  t.match(data, { OTEL_TRACES_SAMPLER_ARG: '0.25', MAX_MESSAGE_BYTES: '10000000', ALLOW_QUERY_TOKEN: 'true' })
+  const { data } = find<ConfigMap>(named('chat', '--set-json', 'config={"OTEL_TRACES_SAMPLER_ARG":0.25,"EXPLAIN_BYTES":10000000,"ALLOW_QUERY_TOKEN":true}'), 'ConfigMap', 'chat-im-gateway')
+  t.match(data, { OTEL_TRACES_SAMPLER_ARG: '0.25', EXPLAIN_BYTES: '10000000', ALLOW_QUERY_TOKEN: 'true' })
   const atOnce = find<Deployment>(named('chat', '--set', 'shutdown.preStopSeconds=0'), 'Deployment', 'chat-im-gateway')
   t.equal(atOnce.spec.template.spec.containers[0]?.lifecycle, undefined, 'a sleep of nothing is refused before Kubernetes 1.32')
   t.match(named('chat', '--set', 'autoscaling.enabled=true,connectionsPerPod=1'), /averageValue: "1"/)
@@ -308,6 +309,12 @@ function paths (value: unknown, path = ''): string[] {
   return isGroup ? Object.entries(value).flatMap(([name, inner]) => paths(inner, `${path}.${name}`)) : [path]
 }
 
+t.test('Settings and secrets are the variables that the gateway has, and what is for Node or malloc', async (t) => {
+  const { definitions } = JSON.parse(readFileSync(join(chart, 'values.schema.json'), 'utf8')) as { readonly definitions: { readonly variable: { readonly enum: string[] } } }
+  t.strictSame([...definitions.variable.enum].sort(), [...VARIABLE_NAMES].sort())
+  for (const name of ['NODE_OPTIONS', 'MALLOC_CONF', 'UPSTREAM_TLS_CA_FILE']) t.equal(template(...ADDRESSES, `config.${name}=x`).code, 0, name)
+})
+
 t.test('Each value has its type in the schema, and a wrong one is refused by name', async (t) => {
   interface Schema { readonly properties?: Readonly<Record<string, Schema>> }
   const schema = JSON.parse(readFileSync(join(chart, 'values.schema.json'), 'utf8')) as Schema
@@ -318,7 +325,7 @@ t.test('Each value has its type in the schema, and a wrong one is refused by nam
   for (const path of known) if (path !== '.global') t.ok(given.some((each) => each === path || each.startsWith(`${path}.`)), `${path} is a value`)
 
   const faults: ReadonlyArray<readonly [setting: string, named: RegExp]> = [
-    ['replicas=5', /replicas/], ['connectionsPerPod=many', /connectionsPerPod/], ['ports.ws=70000', /ports.*ws/s], ['image.pullPolicy=Sometimes', /pullPolicy/], ['config.lower=1', /lower/],
+    ['replicas=5', /replicas/], ['connectionsPerPod=many', /connectionsPerPod/], ['ports.ws=70000', /ports.*ws/s], ['image.pullPolicy=Sometimes', /pullPolicy/], ['config.lower=1', /lower/], ['config.MAX_CONECTIONS=1', /MAX_CONECTIONS/], ['secrets.keys={JWT_SECRT}', /secrets.*keys/s],
     ['shutdown.drainTimeoutSeconds=0', /drainTimeoutSeconds/], ['secrets.keys={jwt}', /secrets.*keys/s], ['autoscaling.connectionsPercent=120', /connectionsPercent/], ['serviceMonitor.interval=often', /interval/], ['secrets.name=A_b', /secrets.*name/s], ['secrets.name=', /secrets.*name/s], ['replicaCount=-1', /replicaCount/], ['podDisruptionBudget.maxUnavailable=0', /maxUnavailable/], ['podDisruptionBudget.maxUnavailable=200%', /maxUnavailable/]
   ]
   for (const name of ['replicaCount', 'connectionsPerPod', 'image', 'services', 'config', 'secrets', 'ports', 'service', 'ingress', 'networkPolicy', 'shutdown', 'podDisruptionBudget', 'podDisruptionBudget.maxUnavailable', 'autoscaling', 'serviceMonitor', 'prometheusRule']) {
