@@ -13,8 +13,8 @@ const MAX_HEAP_PERCENT = 1
 /** An hour; what comes and goes by chance is less. */
 const MAX_FILES = 5
 const MAX_TIMERS = 10
-/** So small that they are full when it begins to count: what grows afterwards is no cache. */
-const SETTINGS = { AUTH_CACHE_SIZE: '500', ROUTE_CACHE_SIZE: '500' }
+/** So small that they are full when it begins to count: what grows afterwards is no cache, nor what is remembered for Explain. */
+const SETTINGS = { AUTH_CACHE_SIZE: '500', ROUTE_CACHE_SIZE: '500', EXPLAIN_ENTRIES: '2000' }
 
 const most = (numbers: readonly number[]): number => Math.round(Math.max(...numbers) * 100) / 100
 
