@@ -58,9 +58,9 @@ const DELAY_RELEASE = 0.75
 const MEMORY_RELEASE = 0.95
 const CONNECTIONS_RELEASE = 0.98
 
-/** A collection holds everybody up: by this many times as long the next one is later, so that no percentile of note sees it. */
+/** A collection holds everybody up: the next one is later by this many times as long, so that P99 does not see those of less than 300 ms. */
 const COLLECT_PAUSES = 200
-/** A node that has room again knows it after this long, however large it is. */
+/** A node that has room again knows it after this long, however large it is: of seconds for a collection, it is a few percent of the time. */
 export const MAX_COLLECT_INTERVAL_MS = 60_000
 
 export class Overload {

@@ -10,16 +10,13 @@ export function inflateLz4 (compressed: Buffer, maxBytes: number): Buffer {
   if (!(bound >= 0 && bound <= maxBytes)) throw new RangeError(`a batch grows past ${maxBytes} bytes`)
   // A match may say that it begins where it ends: then it is what was there.
   const target = Buffer.alloc(bound)
-  const length = inflateBlocks(compressed, target)
-  // Writes past the end go nowhere: the frame said less than it had.
-  if (length > bound) throw new RangeError('an lz4 frame is longer than it says')
-  return target.subarray(0, length)
+  return target.subarray(0, inflateBlocks(compressed, target))
 }
 
 /**
  * Block by block: the library takes the checksum of a block, which follows it, for what precedes it. Throws a RangeError where a block, or the
- * mark behind the last one, is not there, or a block grows past the size that its frame has for all: the library would walk on past the end
- * for as long as the block says, and copy for seconds what goes nowhere.
+ * mark behind the last one, is not there, or a block grows past the size that its frame has for all, or past `target`: the library would walk
+ * on past the end for as long as the block says, and copy for seconds what goes nowhere.
  */
 function inflateBlocks (compressed: Buffer, target: Buffer): number {
   const flags = compressed.readUInt8(4)
@@ -35,13 +32,10 @@ function inflateBlocks (compressed: Buffer, target: Buffer): number {
     // The highest bit says that the block is not compressed.
     const end = at + (size & 0x7fffffff)
     if (end > compressed.length) throw new RangeError('an lz4 block is longer than its frame')
-    if (size > 0x7fffffff) {
-      compressed.copy(target, length, at, end)
-      length += end - at
-    } else {
-      if (bytesOf(compressed, at, end) > blockBytes) throw new RangeError('an lz4 block is longer than its frame says')
-      length = lz4.decompressBlock(compressed, target, at, end - at, length) as unknown as number
-    }
+    const isPlain = size > 0x7fffffff
+    const grown = isPlain ? end - at : bytesOf(compressed, at, end)
+    if (grown > blockBytes || length + grown > target.length) throw new RangeError('an lz4 frame is longer than it says')
+    length = isPlain ? length + compressed.copy(target, length, at, end) : lz4.decompressBlock(compressed, target, at, end - at, length) as unknown as number
     at = end + sumBytes
   }
 }

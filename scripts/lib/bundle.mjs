@@ -1,5 +1,5 @@
 /** TypeScript of ours as JavaScript: a test starts in a third of the time that it takes with a loader. */
-import { existsSync } from 'node:fs'
+import { existsSync, readdirSync, rmSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
@@ -47,5 +47,8 @@ export async function bundleTo (outfile, path) {
 /** Writes all of ours to `COMPILED`, file by file, over what is there: another run may be using it. Rejects where one of them is no TypeScript. */
 export async function compileAll () {
   const entryPoints = SOURCES.flatMap((folder) => files(folder, (path) => /(?<!\.d)\.tsx?$/.test(path)))
+  const outputs = new Set(entryPoints.map((path) => path.replace(/\.tsx?$/, '.js')))
+  // What has no source any more would still be found.
+  for (const path of existsSync(COMPILED) ? readdirSync(COMPILED, { recursive: true }) : []) if (path.endsWith('.js') && !outputs.has(path)) rmSync(join(COMPILED, path))
   await build({ ...COMMON, absWorkingDir: root, entryPoints, outdir: COMPILED, outbase: root, plugins: [ownPlaces, oneByOne] })
 }

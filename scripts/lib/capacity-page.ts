@@ -150,7 +150,7 @@ function lostNode ({ connections }: Load, nodes: number): string[] {
 const NOT_INCLUDED = [
   '', '## What is not in it', '',
   '- Readers that do not read: the kernel may hold 4 MB for each before the gateway sees it ([GW-OUT-1] in [behaviour](behaviour.md)).',
-  '- TLS on the node (`WS_TLS_CERT`), where no proxy before it ends TLS: neither its memory for each connection nor its CPU for each handshake and frame is counted, in `MAX_CONNECTIONS` and `--check-config` neither..',
+  '- TLS on the node (`WS_TLS_CERT`), where no proxy before it ends TLS: neither its memory for each connection nor its CPU for each handshake and frame is counted, in `MAX_CONNECTIONS` and `--check-config` neither.',
   '- Tokens other than HS256; the calls of the Auth Service and of Redis at a handshake; traces.',
   '- The CPU that watch events, renewals and what comes from the network card\'s interrupts take: none of them was measured apart.',
   '- etcd, Kafka, Redis and your services themselves, beyond what they are asked here.',

@@ -4,7 +4,8 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parse, parseAllDocuments } from 'yaml'
 import { loadConfig } from '../../src/config.ts'
-import { VARIABLE_NAMES } from '../../src/config/table.ts'
+import { canBeFile } from '../../src/config/parse.ts'
+import { VARIABLE_NAMES, VARIABLES } from '../../src/config/table.ts'
 
 interface KubernetesObject { readonly kind: string, readonly metadata: { readonly name: string } }
 interface Service extends KubernetesObject { readonly spec: { readonly clusterIP?: string, readonly type?: string, readonly selector: Labels, readonly ports: { readonly name: string, readonly port: number, readonly targetPort: string }[] } }
@@ -310,8 +311,9 @@ function paths (value: unknown, path = ''): string[] {
 }
 
 t.test('Settings and secrets are the variables that the gateway has, and what is for Node or malloc', async (t) => {
-  const { definitions } = JSON.parse(readFileSync(join(chart, 'values.schema.json'), 'utf8')) as { readonly definitions: { readonly variable: { readonly enum: string[] } } }
-  t.strictSame([...definitions.variable.enum].sort(), [...VARIABLE_NAMES].sort())
+  const { definitions } = JSON.parse(readFileSync(join(chart, 'values.schema.json'), 'utf8')) as { readonly definitions: Readonly<Record<'variable' | 'file', { readonly enum: string[] }>> }
+  t.strictSame(definitions.variable.enum, VARIABLE_NAMES)
+  t.strictSame(definitions.file.enum, VARIABLE_NAMES.filter((name) => canBeFile(VARIABLES[name])).map((name) => `${name}_FILE`))
   for (const name of ['NODE_OPTIONS', 'MALLOC_CONF', 'UPSTREAM_TLS_CA_FILE']) t.equal(template(...ADDRESSES, `config.${name}=x`).code, 0, name)
 })
 
@@ -325,7 +327,7 @@ t.test('Each value has its type in the schema, and a wrong one is refused by nam
   for (const path of known) if (path !== '.global') t.ok(given.some((each) => each === path || each.startsWith(`${path}.`)), `${path} is a value`)
 
   const faults: ReadonlyArray<readonly [setting: string, named: RegExp]> = [
-    ['replicas=5', /replicas/], ['connectionsPerPod=many', /connectionsPerPod/], ['ports.ws=70000', /ports.*ws/s], ['image.pullPolicy=Sometimes', /pullPolicy/], ['config.lower=1', /lower/], ['config.MAX_CONECTIONS=1', /MAX_CONECTIONS/], ['secrets.keys={JWT_SECRT}', /secrets.*keys/s],
+    ['replicas=5', /replicas/], ['connectionsPerPod=many', /connectionsPerPod/], ['ports.ws=70000', /ports.*ws/s], ['image.pullPolicy=Sometimes', /pullPolicy/], ['config.lower=1', /lower/], ['config.MAX_CONECTIONS=1', /MAX_CONECTIONS/], ['config.MAX_CONNECTIONS_FILE=1', /MAX_CONNECTIONS_FILE/], ['secrets.keys={JWT_SECRT}', /secrets.*keys/s],
     ['shutdown.drainTimeoutSeconds=0', /drainTimeoutSeconds/], ['secrets.keys={jwt}', /secrets.*keys/s], ['autoscaling.connectionsPercent=120', /connectionsPercent/], ['serviceMonitor.interval=often', /interval/], ['secrets.name=A_b', /secrets.*name/s], ['secrets.name=', /secrets.*name/s], ['replicaCount=-1', /replicaCount/], ['podDisruptionBudget.maxUnavailable=0', /maxUnavailable/], ['podDisruptionBudget.maxUnavailable=200%', /maxUnavailable/]
   ]
   for (const name of ['replicaCount', 'connectionsPerPod', 'image', 'services', 'config', 'secrets', 'ports', 'service', 'ingress', 'networkPolicy', 'shutdown', 'podDisruptionBudget', 'podDisruptionBudget.maxUnavailable', 'autoscaling', 'serviceMonitor', 'prometheusRule']) {

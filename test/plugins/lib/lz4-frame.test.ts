@@ -37,7 +37,7 @@ function match (times: number, rest: number): Buffer {
   return frameOf(Buffer.from([0x1f, 0x61, 1, 0]), Buffer.alloc(times, 255), Buffer.from([rest]))
 }
 
-const TOO_LONG = { message: 'an lz4 block is longer than its frame says' }
+const TOO_LONG = { message: 'an lz4 frame is longer than it says' }
 
 t.test('a match is no longer than a block may be, and nothing is copied to find out', (t) => {
   const full = inflateLz4(match(256, 236), 1_000_000)
@@ -58,5 +58,15 @@ t.test('the checksum that follows each block is passed over, and all blocks are 
   // A compressed one of "aaaaaa" and one as it is, each with its sum; that of the frame at the end.
   const frame = Buffer.from('04224d18' + '5440' + '00' + '05000000' + '1161' + '0100' + '00' + 'dddddddd' + '02000080' + '6263' + 'dddddddd' + '00000000' + 'dddddddd', 'hex')
   t.equal(inflateLz4(frame, 1_000_000).toString(), 'aaaaaabc')
+  t.end()
+})
+
+t.test('a frame ends at the first block that is more than it says it holds, whatever comes behind it', (t) => {
+  const block = match(256, 236).subarray(7, -4)
+  const head = Buffer.from('04224d18' + '4840' + '0000010000000000' + '00', 'hex')
+  t.equal(inflateLz4(Buffer.concat([head, block, Buffer.alloc(4)]), 1_000_000).length, 65_536)
+  const past = Buffer.from('ffffff7f', 'hex')
+  t.throws(() => inflateLz4(Buffer.concat([head, block, block, past]), 1_000_000), TOO_LONG)
+  t.throws(() => inflateLz4(Buffer.concat([head, block, Buffer.from('01000080' + '61', 'hex'), past]), 1_000_000), TOO_LONG)
   t.end()
 })
