@@ -35,7 +35,9 @@ export class AdminPort {
 
   /** Resolves to what was answered with 2xx, or with a status that is `expected`. Throws a CommandError otherwise, a RangeError where the request makes no sense. */
   async ask<T extends object> (method: string, path: string, { has, query = {}, expected = [] }: Question<T>): Promise<{ readonly status: number, readonly body: T }> {
-    const url = new URL(path, this.url)
+    const url = new URL(this.url)
+    // What stands before the paths: a proxy's.
+    url.pathname = url.pathname.replace(/\/+$/, '') + path
     for (const [name, value] of Object.entries(query)) if (value !== undefined) url.searchParams.set(name, value)
     const headers = this.#token === undefined ? {} : { authorization: `Bearer ${this.#token}` }
     let response: Response

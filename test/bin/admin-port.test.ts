@@ -48,6 +48,12 @@ t.test('the token goes with each question, and ids are escaped', async (t) => {
   t.strictSame(asked, ['GET /explain?user=a+b%26c%3Dd Bearer secret', 'POST /drain undefined'])
 })
 
+t.test('what stands before the paths of an address stays there', async (t) => {
+  const { url, asked } = await server(t, 200, '{"total":0,"listed":0,"connections":[]}')
+  for (const prefix of ['/', '/gw', '/gw/a/']) await run(connectionsCommand, ['--admin', `${url}${prefix}`])
+  t.strictSame(asked, ['GET /connections undefined', 'GET /gw/connections undefined', 'GET /gw/a/connections undefined'])
+})
+
 t.test('each kind of failure has its exit code', async (t) => {
   for (const [status, body, code, words] of [
     [401, '{"error":"the admin token is required"}', EXIT_REFUSED, /the admin token is required/], [403, '{"error":"no"}', EXIT_REFUSED, /no/], [404, 'nothing here', EXIT_UNAVAILABLE, /answers 404: nothing here/],
