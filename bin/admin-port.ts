@@ -68,11 +68,16 @@ export async function askAll<T> (ports: readonly AdminPort[], ask: (port: AdminP
   const unanswered: Unanswered[] = []
   for (const [at, result] of (await Promise.allSettled(ports.map(ask))).entries()) {
     if (result.status === 'fulfilled') answers.push(result.value)
-    else if (result.reason instanceof CommandError && result.reason.exitCode === EXIT_UNAVAILABLE && ports.length > 1) unanswered.push({ admin: ports[at]?.url ?? '', error: result.reason.message })
+    else if (isUnavailable(result.reason) && ports.length > 1) unanswered.push({ admin: ports[at]?.url ?? '', error: result.reason.message })
     else throw result.reason
   }
   if (answers.length === 0) throw new CommandError(EXIT_UNAVAILABLE, unanswered.map(({ error }) => error).join('; '))
   return { answers, unanswered }
+}
+
+/** Whether a port gave no answer, which others may. */
+export function isUnavailable (error: unknown): error is CommandError {
+  return error instanceof CommandError && error.exitCode === EXIT_UNAVAILABLE
 }
 
 /** The ports that `--admin` names, else that of the environment. Throws a RangeError for what is no address, a CommandError where there is none. */

@@ -1,7 +1,7 @@
 /** `im-gateway connections` and `im-gateway disconnect`: who is here, and the end of a user's sockets. */
 import type { Environment } from '../../src/config/parse.ts'
 import { parseDuration, parseSize } from '../../src/config/units.ts'
-import { ADMIN_OPTION, ADMIN_USAGE, adminPorts, askAll } from '../admin-port.ts'
+import { ADMIN_OPTION, ADMIN_USAGE, adminPorts, askAll, isUnavailable } from '../admin-port.ts'
 import { json, runCommand, silentText, table, time } from '../command-line.ts'
 import type { Io } from '../dispatch.ts'
 import { EXIT_NO, EXIT_OK, EXIT_UNAVAILABLE } from '../exit-codes.ts'
@@ -100,16 +100,24 @@ export async function disconnectCommand (args: readonly string[], io: Io, env: E
     options: { ...ADMIN_OPTION, device: { type: 'string' }, reason: { type: 'string' } },
     words: [1, 1],
     run: async ({ admin, json: asJson, device, reason }, [user]) => {
-      // One after the other: each closes those of all nodes, and what is closed is counted once.
-      let before: Promise<unknown> = Promise.resolve()
-      const { answers, unanswered } = await askAll(adminPorts(admin, env), async (port) => {
-        const asked = before.then(async () => await port.ask<Disconnected>('DELETE', '/connections', { has: 'disconnected', query: { user, device, reason } }))
-        before = asked.catch(() => {})
-        return (await asked).body.disconnected
+      let disconnected = 0
+      // One after the other: each closes those of all nodes, and what is closed is counted once. A refusal ends it.
+      let before: Promise<void> = Promise.resolve()
+      const { unanswered } = await askAll(adminPorts(admin, env), async (port) => {
+        before = before.catch((error: unknown) => { if (!isUnavailable(error)) throw error }).then(async () => {
+          disconnected += (await port.ask<Disconnected>('DELETE', '/connections', { has: 'disconnected', query: { user, device, reason } })).body.disconnected
+        })
+        await before
+      }).catch((error: unknown) => {
+        if (error instanceof Error && disconnected > 0) error.message += ` (${closedText(disconnected)} before)`
+        throw error
       })
-      const disconnected = answers.reduce((sum, count) => sum + count, 0)
-      io.out(asJson === true ? json({ disconnected, unanswered }) : `${disconnected} ${disconnected === 1 ? 'socket' : 'sockets'} closed\n${silentText(unanswered)}`)
+      io.out(asJson === true ? json({ disconnected, unanswered }) : `${closedText(disconnected)}\n${silentText(unanswered)}`)
       return unanswered.length > 0 ? EXIT_UNAVAILABLE : disconnected > 0 ? EXIT_OK : EXIT_NO
     }
   }, args, io)
+}
+
+function closedText (count: number): string {
+  return `${count} ${count === 1 ? 'socket' : 'sockets'} closed`
 }

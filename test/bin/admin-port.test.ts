@@ -124,6 +124,18 @@ t.test('a node that does not answer hides nothing of the others, and is named', 
   t.match(await run(connectionsCommand, ['--admin', dead, '--admin', refusing.url]), { code: EXIT_REFUSED })
 })
 
+t.test('a port that refuses ends a disconnect, which says what was closed before', async (t) => {
+  const body = '{"disconnected":2}'
+  for (const [status, code] of [[401, EXIT_REFUSED], [400, EXIT_USAGE]] as const) {
+    const [one, refusing, last] = [await server(t, 200, body), await server(t, status, '{"error":"no"}'), await server(t, 200, body)]
+    const ports = ['--admin', one.url, '--admin', refusing.url, '--admin', last.url]
+    t.match(await run(disconnectCommand, [...ports, 'ann']), { code, out: '', err: /: no \(2 sockets closed before\)\n/ })
+    t.strictSame(last.asked, [], 'it is not asked')
+    t.match(JSON.parse((await run(disconnectCommand, ['--json', ...ports, 'ann'])).out), { error: /\(2 sockets closed before\)$/, exit_code: code })
+    t.notMatch((await run(disconnectCommand, ['--admin', refusing.url, '--admin', one.url, 'ann'])).err, /closed before/)
+  }
+})
+
 t.test('what is looked for goes to the node in its own units', async (t) => {
   const { url, asked } = await server(t, 200, '{"total":3,"listed":0,"connections":[]}')
   await run(connectionsCommand, ['--admin', url, '--node', 'n1', '--state', 'open', '--paused', '--queued', '64KB', '--older', '1h', '--younger', '1m30s', '--idle', '0'])
