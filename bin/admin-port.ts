@@ -1,4 +1,6 @@
 /** Asks the admin ports of nodes. Addresses and the token come from options and the environment; a token is never an argument, which others on the machine can read. */
+import type { Static, TSchema } from 'typebox'
+import { Errors } from 'typebox/value'
 import { formatHostPort, isWildcard } from '../src/config/addresses.ts'
 import { parseEnvironment, type Environment } from '../src/config/parse.ts'
 import { machineProbe } from '../src/config/probe.ts'
@@ -17,8 +19,8 @@ const TIMEOUT_MS = 10_000
 const MAX_WORDS = 200
 const OWN_VARIABLES = ['ADMIN_HOST', 'ADMIN_PORT', 'ADMIN_TOKEN'] as const
 
-/** An object that `has` a field: what it is that answers shows by that. */
-interface Question<T> { readonly has: keyof T & string, readonly query?: Readonly<Record<string, string | undefined>>, readonly expected?: readonly number[] }
+/** `answer`: what a command reads of it; a node of another version may say more. */
+interface Question<S extends TSchema> { readonly answer: S, readonly query?: Readonly<Record<string, string | undefined>>, readonly expected?: readonly number[] }
 
 /** A port that gave no answer. */
 export interface Unanswered { readonly admin: string, readonly error: string }
@@ -34,7 +36,7 @@ export class AdminPort {
   }
 
   /** Resolves to what was answered with 2xx, or with a status that is `expected`. Throws a CommandError otherwise, a RangeError where the request makes no sense. */
-  async ask<T extends object> (method: string, path: string, { has, query = {}, expected = [] }: Question<T>): Promise<{ readonly status: number, readonly body: T }> {
+  async ask<S extends TSchema> (method: string, path: string, { answer, query = {}, expected = [] }: Question<S>): Promise<{ readonly status: number, readonly body: Static<S> }> {
     const url = new URL(this.url)
     // What stands before the paths: a proxy's.
     url.pathname = url.pathname.replace(/\/+$/, '') + path
@@ -54,8 +56,9 @@ export class AdminPort {
     if (status === 400) throw new RangeError(`${this.url}: ${wordsOf(text)}`)
     if (!response.ok && !expected.includes(status)) throw new CommandError(EXIT_UNAVAILABLE, `${this.url} answers ${status}: ${wordsOf(text)}`)
     const body = parse(text)
-    if (typeof body !== 'object' || body === null || !(has in body)) throw new CommandError(EXIT_UNAVAILABLE, `${this.url} is no admin port: its answer has no ${has}`)
-    return { status, body: body as T }
+    const [fault] = Errors(answer, body)
+    if (fault !== undefined) throw new CommandError(EXIT_UNAVAILABLE, `${this.url} is no admin port of this version: its answer${fault.instancePath} ${fault.message}`)
+    return { status, body: body as Static<S> }
   }
 }
 

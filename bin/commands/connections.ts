@@ -1,4 +1,5 @@
 /** `im-gateway connections` and `im-gateway disconnect`: who is here, and the end of a user's sockets. */
+import Type, { type Static } from 'typebox'
 import type { Environment } from '../../src/config/parse.ts'
 import { parseDuration, parseSize } from '../../src/config/units.ts'
 import { ADMIN_OPTION, ADMIN_USAGE, adminPorts, askAll, isUnavailable } from '../admin-port.ts'
@@ -30,21 +31,20 @@ Ends the user's sockets on all nodes with 4403. It revokes no token: whoever has
   --reason TEXT for the log of the nodes
 ${ADMIN_USAGE}`
 
-interface Listed {
-  readonly node_id: string
-  readonly connection_id: string
-  readonly user_id: string
-  readonly device_id: string
-  readonly state: string
-  readonly opened_at: number
-  /** Of newer nodes. */
-  readonly idle_ms?: number
-  readonly queued_bytes: number
-  readonly paused: boolean
-}
-interface List { readonly total: number, readonly listed: number, readonly connections: readonly Listed[], readonly unanswered?: readonly string[] }
-
-interface Disconnected { readonly disconnected: number }
+const Listed = Type.Object({
+  node_id: Type.String(),
+  connection_id: Type.String(),
+  user_id: Type.String(),
+  device_id: Type.String(),
+  state: Type.String(),
+  // Some versions give no times.
+  opened_at: Type.Optional(Type.Number()),
+  idle_ms: Type.Optional(Type.Number()),
+  queued_bytes: Type.Number(),
+  paused: Type.Boolean()
+})
+const List = Type.Object({ total: Type.Number(), connections: Type.Array(Listed), unanswered: Type.Optional(Type.Array(Type.String())) })
+const Disconnected = Type.Object({ disconnected: Type.Number() })
 
 const FILTERS = {
   user: { type: 'string' },
@@ -69,7 +69,7 @@ export async function connectionsCommand (args: readonly string[], io: Io, env: 
       const sizes = { min_queued_bytes: read('--queued', queued, parseSize) }
       const times = { min_age_ms: read('--older', older, parseDuration), max_age_ms: read('--younger', younger, parseDuration), min_idle_ms: read('--idle', idle, parseDuration) }
       const query = { user, device, node, state, paused: paused === true ? 'true' : undefined, ...sizes, ...times, limit }
-      const { answers, unanswered } = await askAll(adminPorts(admin, env), async (port) => ({ admin: port.url, ...(await port.ask<List>('GET', '/connections', { has: 'connections', query })).body }))
+      const { answers, unanswered } = await askAll(adminPorts(admin, env), async (port) => ({ admin: port.url, ...(await port.ask('GET', '/connections', { answer: List, query })).body }))
       const connections = answers.flatMap((list) => list.connections)
       const total = answers.reduce((sum, list) => sum + list.total, 0)
       const silent = [...unanswered, ...answers.flatMap(({ admin, unanswered: workers = [] }) => workers.map((worker) => ({ admin, error: `worker ${worker} does not answer` })))]
@@ -89,7 +89,7 @@ function read (option: string, text: string | undefined, parse: (text: string) =
 
 const HEAD = ['NODE', 'CONNECTION', 'USER', 'DEVICE', 'STATE', 'SINCE', 'IDLE', 'QUEUED BYTES']
 
-function lineOf (each: Listed): string[] {
+function lineOf (each: Static<typeof Listed>): string[] {
   return [each.node_id, each.connection_id, each.user_id, each.device_id, each.paused ? `${each.state}, not read` : each.state, time(each.opened_at), each.idle_ms === undefined ? '' : `${Math.floor(each.idle_ms / 1000)}s`, String(each.queued_bytes)]
 }
 
@@ -105,7 +105,7 @@ export async function disconnectCommand (args: readonly string[], io: Io, env: E
       let before: Promise<void> = Promise.resolve()
       const { unanswered } = await askAll(adminPorts(admin, env), async (port) => {
         before = before.catch((error: unknown) => { if (!isUnavailable(error)) throw error }).then(async () => {
-          disconnected += (await port.ask<Disconnected>('DELETE', '/connections', { has: 'disconnected', query: { user, device, reason } })).body.disconnected
+          disconnected += (await port.ask('DELETE', '/connections', { answer: Disconnected, query: { user, device, reason } })).body.disconnected
         })
         await before
       }).catch((error: unknown) => {

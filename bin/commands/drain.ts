@@ -1,7 +1,7 @@
 /** `im-gateway drain`: empties nodes, watches it, or calls it off. */
 import { setTimeout } from 'node:timers/promises'
+import Type, { type Static } from 'typebox'
 import type { Environment } from '../../src/config/parse.ts'
-import type { DrainProgress } from '../../src/connections/drain.ts'
 import { ADMIN_OPTION, ADMIN_USAGE, adminPorts, askAll, type AdminPort } from '../admin-port.ts'
 import { json, runCommand, silentText, table, time } from '../command-line.ts'
 import type { Io } from '../dispatch.ts'
@@ -19,7 +19,14 @@ ${ADMIN_USAGE}`
 
 const POLL_MS = 1_000
 
-interface State extends DrainProgress { readonly admin: string, readonly cancelled?: boolean }
+const Progress = Type.Object({
+  phase: Type.String(),
+  closed: Type.Number(),
+  remaining: Type.Number(),
+  deadlineAt: Type.Optional(Type.Number())
+})
+
+interface State extends Static<typeof Progress> { readonly admin: string, readonly cancelled?: boolean }
 
 /** Resolves to the exit code: 1 where a drain cannot be called off any more, 69 where a node did not answer. `pollMs`: between two looks of `--wait`. */
 export async function drainCommand (args: readonly string[], io: Io, env: Environment = process.env, pollMs = POLL_MS): Promise<number> {
@@ -43,11 +50,11 @@ export async function drainCommand (args: readonly string[], io: Io, env: Enviro
 }
 
 async function look (port: AdminPort, method: 'GET' | 'POST'): Promise<State> {
-  return { admin: port.url, ...(await port.ask<DrainProgress>(method, '/drain', { has: 'phase' })).body }
+  return { admin: port.url, ...(await port.ask(method, '/drain', { answer: Progress })).body }
 }
 
 async function callOff (port: AdminPort): Promise<State> {
-  const { status, body } = await port.ask<DrainProgress>('DELETE', '/drain', { has: 'phase', expected: [409] })
+  const { status, body } = await port.ask('DELETE', '/drain', { answer: Progress, expected: [409] })
   return { admin: port.url, ...body, cancelled: status !== 409 }
 }
 
