@@ -22,7 +22,7 @@ const OWN_VARIABLES = ['ADMIN_HOST', 'ADMIN_PORT', 'ADMIN_TOKEN'] as const
 /** `answer`: what a command reads of it; a node of another version may say more. */
 interface Question<S extends TSchema> { readonly answer: S, readonly query?: Readonly<Record<string, string | undefined>>, readonly expected?: readonly number[] }
 
-/** A port that gave no answer. */
+/** A port, or a worker behind it, that gave no answer. */
 export interface Unanswered { readonly admin: string, readonly error: string }
 
 /** A node's admin port. */
@@ -81,6 +81,11 @@ export async function askAll<T> (ports: readonly AdminPort[], ask: (port: AdminP
 /** Whether a port gave no answer, which others may. */
 export function isUnavailable (error: unknown): error is CommandError {
   return error instanceof CommandError && error.exitCode === EXIT_UNAVAILABLE
+}
+
+/** Workers behind a port that did not answer it. */
+export function unansweredWorkers (admin: string, workers: readonly string[] = []): Unanswered[] {
+  return workers.map((worker) => ({ admin, error: `worker ${worker} does not answer` }))
 }
 
 /** The ports that `--admin` names, else that of the environment. Throws a RangeError for what is no address, a CommandError where there is none. */

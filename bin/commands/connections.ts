@@ -2,7 +2,7 @@
 import Type, { type Static } from 'typebox'
 import type { Environment } from '../../src/config/parse.ts'
 import { parseDuration, parseSize } from '../../src/config/units.ts'
-import { ADMIN_OPTION, ADMIN_USAGE, adminPorts, askAll, isUnavailable } from '../admin-port.ts'
+import { ADMIN_OPTION, ADMIN_USAGE, adminPorts, askAll, isUnavailable, unansweredWorkers } from '../admin-port.ts'
 import { json, runCommand, silentText, table, time } from '../command-line.ts'
 import type { Io } from '../dispatch.ts'
 import { EXIT_NO, EXIT_OK, EXIT_UNAVAILABLE } from '../exit-codes.ts'
@@ -72,7 +72,7 @@ export async function connectionsCommand (args: readonly string[], io: Io, env: 
       const { answers, unanswered } = await askAll(adminPorts(admin, env), async (port) => ({ admin: port.url, ...(await port.ask('GET', '/connections', { answer: List, query })).body }))
       const connections = answers.flatMap((list) => list.connections)
       const total = answers.reduce((sum, list) => sum + list.total, 0)
-      const silent = [...unanswered, ...answers.flatMap(({ admin, unanswered: workers = [] }) => workers.map((worker) => ({ admin, error: `worker ${worker} does not answer` })))]
+      const silent = [...unanswered, ...answers.flatMap(({ admin, unanswered: workers }) => unansweredWorkers(admin, workers))]
       io.out(asJson === true ? json({ total, listed: connections.length, connections, unanswered: silent }) : `${connections.length === 0 ? '' : table([HEAD, ...connections.map(lineOf)])}${connections.length} listed of ${total} that are connected\n${silentText(silent)}`)
       return silent.length > 0 ? EXIT_UNAVAILABLE : connections.length > 0 ? EXIT_OK : EXIT_NO
     }
