@@ -13,7 +13,7 @@ Lists who is connected to the nodes that are asked, all workers of each.
 
   --user USER    of this user alone
   --device ID    with this device alone
-  --node ID      of this node, or worker, alone
+  --node ID      of this node, with all its workers, or of this worker, alone
   --state STATE  opening: not registered yet; open
   --paused       not read, because they send faster than their messages are taken
   --queued SIZE  slow readers: at least so much waits for them, 64KB for instance
