@@ -1,4 +1,6 @@
 /** Asks the admin ports of nodes. Addresses and the token come from options and the environment; a token is never an argument, which others on the machine can read. */
+import type { Static, TSchema } from 'typebox'
+import { Errors } from 'typebox/value'
 import { formatHostPort, isWildcard } from '../src/config/addresses.ts'
 import { parseEnvironment, type Environment } from '../src/config/parse.ts'
 import { machineProbe } from '../src/config/probe.ts'
@@ -17,10 +19,10 @@ const TIMEOUT_MS = 10_000
 const MAX_WORDS = 200
 const OWN_VARIABLES = ['ADMIN_HOST', 'ADMIN_PORT', 'ADMIN_TOKEN'] as const
 
-/** An object that `has` a field: what it is that answers shows by that. */
-interface Question<T> { readonly has: keyof T & string, readonly query?: Readonly<Record<string, string | undefined>>, readonly expected?: readonly number[] }
+/** `answer`: what a command reads of it; a node of another version may say more. */
+interface Question<S extends TSchema> { readonly answer: S, readonly query?: Readonly<Record<string, string | undefined>>, readonly expected?: readonly number[] }
 
-/** A port that gave no answer. */
+/** A port, or a worker behind it, that gave no answer. */
 export interface Unanswered { readonly admin: string, readonly error: string }
 
 /** A node's admin port. */
@@ -34,8 +36,10 @@ export class AdminPort {
   }
 
   /** Resolves to what was answered with 2xx, or with a status that is `expected`. Throws a CommandError otherwise, a RangeError where the request makes no sense. */
-  async ask<T extends object> (method: string, path: string, { has, query = {}, expected = [] }: Question<T>): Promise<{ readonly status: number, readonly body: T }> {
-    const url = new URL(path, this.url)
+  async ask<S extends TSchema> (method: string, path: string, { answer, query = {}, expected = [] }: Question<S>): Promise<{ readonly status: number, readonly body: Static<S> }> {
+    const url = new URL(this.url)
+    // What stands before the paths: a proxy's.
+    url.pathname = url.pathname.replace(/\/+$/, '') + path
     for (const [name, value] of Object.entries(query)) if (value !== undefined) url.searchParams.set(name, value)
     const headers = this.#token === undefined ? {} : { authorization: `Bearer ${this.#token}` }
     let response: Response
@@ -52,8 +56,9 @@ export class AdminPort {
     if (status === 400) throw new RangeError(`${this.url}: ${wordsOf(text)}`)
     if (!response.ok && !expected.includes(status)) throw new CommandError(EXIT_UNAVAILABLE, `${this.url} answers ${status}: ${wordsOf(text)}`)
     const body = parse(text)
-    if (typeof body !== 'object' || body === null || !(has in body)) throw new CommandError(EXIT_UNAVAILABLE, `${this.url} is no admin port: its answer has no ${has}`)
-    return { status, body: body as T }
+    const [fault] = Errors(answer, body)
+    if (fault !== undefined) throw new CommandError(EXIT_UNAVAILABLE, `${this.url} is no admin port of this version: its answer${fault.instancePath} ${fault.message}`)
+    return { status, body: body as Static<S> }
   }
 }
 
@@ -66,11 +71,21 @@ export async function askAll<T> (ports: readonly AdminPort[], ask: (port: AdminP
   const unanswered: Unanswered[] = []
   for (const [at, result] of (await Promise.allSettled(ports.map(ask))).entries()) {
     if (result.status === 'fulfilled') answers.push(result.value)
-    else if (result.reason instanceof CommandError && result.reason.exitCode === EXIT_UNAVAILABLE && ports.length > 1) unanswered.push({ admin: ports[at]?.url ?? '', error: result.reason.message })
+    else if (isUnavailable(result.reason) && ports.length > 1) unanswered.push({ admin: ports[at]?.url ?? '', error: result.reason.message })
     else throw result.reason
   }
   if (answers.length === 0) throw new CommandError(EXIT_UNAVAILABLE, unanswered.map(({ error }) => error).join('; '))
   return { answers, unanswered }
+}
+
+/** Whether a port gave no answer, which others may. */
+export function isUnavailable (error: unknown): error is CommandError {
+  return error instanceof CommandError && error.exitCode === EXIT_UNAVAILABLE
+}
+
+/** Workers behind a port that did not answer it. */
+export function unansweredWorkers (admin: string, workers: readonly string[] = []): Unanswered[] {
+  return workers.map((worker) => ({ admin, error: `worker ${worker} does not answer` }))
 }
 
 /** The ports that `--admin` names, else that of the environment. Throws a RangeError for what is no address, a CommandError where there is none. */

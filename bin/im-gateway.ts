@@ -37,11 +37,10 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   }
 }
 
-// Who reads the first lines alone, `head` for instance, has what it wanted.
-process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code !== 'EPIPE') throw error
-  process.exit()
-})
+// Who reads the first lines alone, `head` for instance, has what it wanted; the command goes on to its own exit code.
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on('error', (error: NodeJS.ErrnoException) => { if (error.code !== 'EPIPE') throw error })
+}
 
 process.exitCode = await dispatch(COMMANDS, process.argv.slice(2), {
   out: (text) => { process.stdout.write(text) },

@@ -18,21 +18,60 @@ const END_TIMEOUT_MS = 2_000
 /** For its last words after its end, which what it left behind may hold up. */
 const LAST_WORDS_MS = 500
 
+/** Ends each client that runs, with what it started. As groups of their own they get no signal of the terminal. */
+const running = new Set<() => void>()
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
+
+function killAll (): void {
+  for (const kill of running) kill()
+}
+
+/** Ends this process as the signal does where nobody listens. */
+function endBy (signal: NodeJS.Signals): void {
+  killAll()
+  stopListening()
+  process.kill(process.pid, signal)
+}
+
+function listen (): void {
+  process.on('exit', killAll)
+  for (const signal of SIGNALS) process.on(signal, endBy)
+}
+
+function stopListening (): void {
+  process.off('exit', killAll)
+  for (const signal of SIGNALS) process.off(signal, endBy)
+}
+
 export class ClientProcess {
   readonly events = new Journal<ClientEvent>()
   /** Resolves to how it ended, or why it could not be started. */
   readonly ended: Promise<string>
   readonly #child: ChildProcessByStdio<Writable, Readable, Readable>
   readonly #words: string[] = []
+  /** With what it started: a shell's or npm's child is the client, and would keep our end of its output open. */
+  readonly #kill = (): void => {
+    const { pid, stdout, stderr } = this.#child
+    stdout.destroy()
+    stderr.destroy()
+    try {
+      if (pid !== undefined) process.kill(-pid, 'SIGKILL')
+    } catch {
+      // All of them are gone.
+    }
+  }
+
   #nextRef = 1
   #outputBytes = 0
 
   constructor (command: readonly [string, ...string[]], env: Readonly<Record<string, string>>) {
     const [file, ...args] = command
     this.#child = spawn(file, args, { env: { ...process.env, ...env }, stdio: ['pipe', 'pipe', 'pipe'], detached: true })
+    if (running.size === 0) listen()
+    running.add(this.#kill)
     this.ended = new Promise((resolve) => {
       this.#child.once('error', (error) => { resolve(error.message) })
-      this.#child.once('exit', () => { setTimeout(() => { this.#kill() }, LAST_WORDS_MS).unref() })
+      this.#child.once('exit', () => { setTimeout(this.#kill, LAST_WORDS_MS).unref() })
       // Not `exit`: its last words may come after that.
       this.#child.once('close', (code, signal) => { resolve(this.#outputBytes > MAX_OUTPUT_BYTES ? `the client said more than ${MAX_OUTPUT_BYTES} bytes` : `the client ended with ${code ?? signal}`) })
     })
@@ -72,19 +111,9 @@ export class ClientProcess {
     this.#child.stdin.end()
     await Promise.race([this.ended, pause(END_TIMEOUT_MS)])
     this.#kill()
+    running.delete(this.#kill)
+    if (running.size === 0) stopListening()
     if (this.#child.pid !== undefined && this.#child.exitCode === null && this.#child.signalCode === null) await once(this.#child, 'exit')
-  }
-
-  /** With what it started: a shell's or npm's child is the client, and would keep our end of its output open. */
-  #kill (): void {
-    const { pid, stdout, stderr } = this.#child
-    stdout.destroy()
-    stderr.destroy()
-    try {
-      if (pid !== undefined) process.kill(-pid, 'SIGKILL')
-    } catch {
-      // All of them are gone.
-    }
   }
 
   #write (command: object): void {

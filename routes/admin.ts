@@ -23,7 +23,7 @@ const CONNECTIONS_QUERY = {
   properties: {
     user: { type: 'string', minLength: 1, maxLength: 128 },
     device: { type: 'string', minLength: 1, maxLength: 64 },
-    node: { type: 'string', minLength: 1, maxLength: 128, description: 'Of this node, or worker, alone' },
+    node: { type: 'string', minLength: 1, maxLength: 128, description: 'Of this node, with all its workers, or of this worker, alone' },
     state: { type: 'string', enum: ['opening', 'open'], description: 'opening: it waits for the registry' },
     paused: { type: 'boolean', description: 'true: not read, because it sends faster than its messages are taken' },
     min_queued_bytes: { ...AT_LEAST_0, description: 'Slow readers: so many bytes wait for it, at least' },

@@ -9,14 +9,12 @@ import adminRoutes from '../routes/admin.ts'
 import healthRoutes from '../routes/healthz.ts'
 import metricsRoute from '../routes/metrics.ts'
 import type { Config } from './config.ts'
-import type { DrainProgress } from './connections/drain.ts'
 import { systemClock } from './embedded/system-clock.ts'
 import type { HealthReport } from './health.ts'
-import { GatewayError } from './errors.ts'
-import type { Explanation } from './explain/explanation.ts'
 import type { Running } from './lifecycle.ts'
-import type { ConnectionList, Operations, Status } from './operations.ts'
-import { mergeConnections, mergeDrain, mergeExplained, mergeHealth, mergeMetrics, type MetricFamily } from './workers/merge.ts'
+import type { Status } from './operations.ts'
+import { mergeHealth, mergeMetrics, type MetricFamily } from './workers/merge.ts'
+import { poolOperations } from './workers/pool-operations.ts'
 import { WorkerPool } from './workers/worker-pool.ts'
 
 export interface Primary extends Running {
@@ -58,7 +56,7 @@ export async function openPrimary (config: Config, logger: PinoLogger, script: s
       routes: async (server) => {
         await server.register(healthRoutes, { status })
         await server.register(metricsRoute, { status })
-        await server.register(adminRoutes, { operations: operationsOf(pool), token })
+        await server.register(adminRoutes, { operations: poolOperations(pool, nodeId), token })
       }
     })
   }
@@ -74,36 +72,6 @@ export async function openPrimary (config: Config, logger: PinoLogger, script: s
     // The workers drain; the primary has nothing to empty but them.
     drain: { start: async () => { await pool.end() } },
     close: async () => { await app.close() }
-  }
-}
-
-function operationsOf (pool: WorkerPool): Operations {
-  return {
-    drain: async () => mergeDrain(await pool.ask<DrainProgress>('drain')),
-    startDrain: async () => {
-      pool.setDraining(true)
-      return mergeDrain(await pool.ask<DrainProgress>('startDrain'))
-    },
-    cancelDrain: async () => {
-      pool.setDraining(false)
-      const answers = await pool.ask<Awaited<ReturnType<Operations['cancelDrain']>>>('cancelDrain')
-      return {
-        cancelled: answers.every(({ value }) => value?.cancelled === true),
-        progress: mergeDrain(answers.map(({ worker, value }) => ({ worker, value: value?.progress })))
-      }
-    },
-    connections: async (query) => mergeConnections(await pool.ask<ConnectionList>('connections', query), query.limit),
-    explain: async (query) => {
-      const own = await pool.ask<Explanation>('explain', { ...query, scope: 'local' })
-      const elsewhere = query.scope === 'local' ? undefined : await pool.askOne<Explanation>('explain', { ...query, except: own.map(({ worker }) => worker) })
-      return mergeExplained(own, elsewhere)
-    },
-    disconnect: async (query) => {
-      const answers = await pool.ask<{ readonly disconnected: number }>('disconnect', query)
-      const silent = answers.find(({ value }) => value === undefined)
-      if (silent !== undefined) throw new GatewayError('SERVICE_UNAVAILABLE', { detail: `${silent.worker}, or a node that it asked, does not answer` })
-      return { disconnected: answers.reduce((sum, { value }) => sum + (value?.disconnected ?? 0), 0) }
-    }
   }
 }
 

@@ -1,7 +1,8 @@
 /** `im-gateway connections` and `im-gateway disconnect`: who is here, and the end of a user's sockets. */
+import Type, { type Static } from 'typebox'
 import type { Environment } from '../../src/config/parse.ts'
 import { parseDuration, parseSize } from '../../src/config/units.ts'
-import { ADMIN_OPTION, ADMIN_USAGE, adminPorts, askAll } from '../admin-port.ts'
+import { ADMIN_OPTION, ADMIN_USAGE, adminPorts, askAll, isUnavailable, unansweredWorkers } from '../admin-port.ts'
 import { json, runCommand, silentText, table, time } from '../command-line.ts'
 import type { Io } from '../dispatch.ts'
 import { EXIT_NO, EXIT_OK, EXIT_UNAVAILABLE } from '../exit-codes.ts'
@@ -12,7 +13,7 @@ Lists who is connected to the nodes that are asked, all workers of each.
 
   --user USER    of this user alone
   --device ID    with this device alone
-  --node ID      of this node, or worker, alone
+  --node ID      of this node, with all its workers, or of this worker, alone
   --state STATE  opening: not registered yet; open
   --paused       not read, because they send faster than their messages are taken
   --queued SIZE  slow readers: at least so much waits for them, 64KB for instance
@@ -30,21 +31,20 @@ Ends the user's sockets on all nodes with 4403. It revokes no token: whoever has
   --reason TEXT for the log of the nodes
 ${ADMIN_USAGE}`
 
-interface Listed {
-  readonly node_id: string
-  readonly connection_id: string
-  readonly user_id: string
-  readonly device_id: string
-  readonly state: string
-  readonly opened_at: number
-  /** Of newer nodes. */
-  readonly idle_ms?: number
-  readonly queued_bytes: number
-  readonly paused: boolean
-}
-interface List { readonly total: number, readonly listed: number, readonly connections: readonly Listed[], readonly unanswered?: readonly string[] }
-
-interface Disconnected { readonly disconnected: number }
+const Listed = Type.Object({
+  node_id: Type.String(),
+  connection_id: Type.String(),
+  user_id: Type.String(),
+  device_id: Type.String(),
+  state: Type.String(),
+  // Some versions give no times.
+  opened_at: Type.Optional(Type.Number()),
+  idle_ms: Type.Optional(Type.Number()),
+  queued_bytes: Type.Number(),
+  paused: Type.Boolean()
+})
+const List = Type.Object({ total: Type.Number(), connections: Type.Array(Listed), unanswered: Type.Optional(Type.Array(Type.String())) })
+const Disconnected = Type.Object({ disconnected: Type.Number() })
 
 const FILTERS = {
   user: { type: 'string' },
@@ -69,10 +69,10 @@ export async function connectionsCommand (args: readonly string[], io: Io, env: 
       const sizes = { min_queued_bytes: read('--queued', queued, parseSize) }
       const times = { min_age_ms: read('--older', older, parseDuration), max_age_ms: read('--younger', younger, parseDuration), min_idle_ms: read('--idle', idle, parseDuration) }
       const query = { user, device, node, state, paused: paused === true ? 'true' : undefined, ...sizes, ...times, limit }
-      const { answers, unanswered } = await askAll(adminPorts(admin, env), async (port) => ({ admin: port.url, ...(await port.ask<List>('GET', '/connections', { has: 'connections', query })).body }))
+      const { answers, unanswered } = await askAll(adminPorts(admin, env), async (port) => ({ admin: port.url, ...(await port.ask('GET', '/connections', { answer: List, query })).body }))
       const connections = answers.flatMap((list) => list.connections)
       const total = answers.reduce((sum, list) => sum + list.total, 0)
-      const silent = [...unanswered, ...answers.flatMap(({ admin, unanswered: workers = [] }) => workers.map((worker) => ({ admin, error: `worker ${worker} does not answer` })))]
+      const silent = [...unanswered, ...answers.flatMap(({ admin, unanswered: workers }) => unansweredWorkers(admin, workers))]
       io.out(asJson === true ? json({ total, listed: connections.length, connections, unanswered: silent }) : `${connections.length === 0 ? '' : table([HEAD, ...connections.map(lineOf)])}${connections.length} listed of ${total} that are connected\n${silentText(silent)}`)
       return silent.length > 0 ? EXIT_UNAVAILABLE : connections.length > 0 ? EXIT_OK : EXIT_NO
     }
@@ -89,7 +89,7 @@ function read (option: string, text: string | undefined, parse: (text: string) =
 
 const HEAD = ['NODE', 'CONNECTION', 'USER', 'DEVICE', 'STATE', 'SINCE', 'IDLE', 'QUEUED BYTES']
 
-function lineOf (each: Listed): string[] {
+function lineOf (each: Static<typeof Listed>): string[] {
   return [each.node_id, each.connection_id, each.user_id, each.device_id, each.paused ? `${each.state}, not read` : each.state, time(each.opened_at), each.idle_ms === undefined ? '' : `${Math.floor(each.idle_ms / 1000)}s`, String(each.queued_bytes)]
 }
 
@@ -100,16 +100,24 @@ export async function disconnectCommand (args: readonly string[], io: Io, env: E
     options: { ...ADMIN_OPTION, device: { type: 'string' }, reason: { type: 'string' } },
     words: [1, 1],
     run: async ({ admin, json: asJson, device, reason }, [user]) => {
-      // One after the other: each closes those of all nodes, and what is closed is counted once.
-      let before: Promise<unknown> = Promise.resolve()
-      const { answers, unanswered } = await askAll(adminPorts(admin, env), async (port) => {
-        const asked = before.then(async () => await port.ask<Disconnected>('DELETE', '/connections', { has: 'disconnected', query: { user, device, reason } }))
-        before = asked.catch(() => {})
-        return (await asked).body.disconnected
+      let disconnected = 0
+      // One after the other: each closes those of all nodes, and what is closed is counted once. A refusal ends it.
+      let before: Promise<void> = Promise.resolve()
+      const { unanswered } = await askAll(adminPorts(admin, env), async (port) => {
+        before = before.catch((error: unknown) => { if (!isUnavailable(error)) throw error }).then(async () => {
+          disconnected += (await port.ask('DELETE', '/connections', { answer: Disconnected, query: { user, device, reason } })).body.disconnected
+        })
+        await before
+      }).catch((error: unknown) => {
+        if (error instanceof Error && disconnected > 0) error.message += ` (${closedText(disconnected)} before)`
+        throw error
       })
-      const disconnected = answers.reduce((sum, count) => sum + count, 0)
-      io.out(asJson === true ? json({ disconnected, unanswered }) : `${disconnected} ${disconnected === 1 ? 'socket' : 'sockets'} closed\n${silentText(unanswered)}`)
+      io.out(asJson === true ? json({ disconnected, unanswered }) : `${closedText(disconnected)}\n${silentText(unanswered)}`)
       return unanswered.length > 0 ? EXIT_UNAVAILABLE : disconnected > 0 ? EXIT_OK : EXIT_NO
     }
   }, args, io)
+}
+
+function closedText (count: number): string {
+  return `${count} ${count === 1 ? 'socket' : 'sockets'} closed`
 }

@@ -1,4 +1,5 @@
 /** `im-gateway explain`: the way of a message over all nodes, and where it ended. */
+import Type from 'typebox'
 import type { Environment } from '../../src/config/parse.ts'
 import { mergeExplanations, type Explanation, type NodeMemory } from '../../src/explain/explanation.ts'
 import { ID_PATTERN } from '../../src/protocol/frames.ts'
@@ -18,6 +19,11 @@ An id that no message has is looked for as a user or a group.
 ${ADMIN_USAGE}`
 
 const ID = new RegExp(ID_PATTERN, 'u')
+
+const Explained = Type.Object({
+  events: Type.Array(Type.Object({ at: Type.Number(), node_id: Type.String(), step: Type.String(), msg_id: Type.String(), user_id: Type.String(), device_id: Type.String(), detail: Type.String() })),
+  nodes: Type.Array(Type.Object({ node_id: Type.String(), oldest_at: Type.Union([Type.Number(), Type.Null()]), left_off: Type.Number(), error: Type.Optional(Type.String()) }))
+})
 
 interface Answer extends Explanation { readonly unanswered: readonly Unanswered[] }
 
@@ -44,7 +50,7 @@ export async function explainCommand (args: readonly string[], io: Io, env: Envi
 
 /** Of several nodes that were named each is asked for itself and the others; what is told twice is told once. */
 async function ask (ports: readonly AdminPort[], query: Readonly<Record<string, string>>): Promise<Answer> {
-  const { answers, unanswered } = await askAll(ports, async (port) => (await port.ask<Explanation>('GET', '/explain', { has: 'nodes', query })).body)
+  const { answers, unanswered } = await askAll(ports, async (port) => (await port.ask('GET', '/explain', { answer: Explained, query })).body)
   const known = new Map<string, Explanation>()
   for (const { events, nodes } of answers) {
     for (const node of nodes) {

@@ -2,6 +2,7 @@
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import t, { type Test } from 'tap'
+import Type from 'typebox'
 import { adminPorts, AdminPort } from '../../bin/admin-port.ts'
 import { connectionsCommand, disconnectCommand } from '../../bin/commands/connections.ts'
 import { configCommand } from '../../bin/commands/config.ts'
@@ -43,20 +44,47 @@ t.test('the ports are those that are named, else that of the environment', async
 
 t.test('the token goes with each question, and ids are escaped', async (t) => {
   const { url, asked } = await server(t, 200, '{"a":1}')
-  t.strictSame(await new AdminPort(url, 'secret').ask<{ readonly a: number }>('GET', '/explain', { has: 'a', query: { user: 'a b&c=d', msg_id: undefined } }), { status: 200, body: { a: 1 } })
-  await new AdminPort(url, undefined).ask<{ readonly a: number }>('POST', '/drain', { has: 'a' })
+  const answer = Type.Object({ a: Type.Number() })
+  t.strictSame(await new AdminPort(url, 'secret').ask('GET', '/explain', { answer, query: { user: 'a b&c=d', msg_id: undefined } }), { status: 200, body: { a: 1 } })
+  await new AdminPort(url, undefined).ask('POST', '/drain', { answer })
   t.strictSame(asked, ['GET /explain?user=a+b%26c%3Dd Bearer secret', 'POST /drain undefined'])
+})
+
+t.test('what stands before the paths of an address stays there', async (t) => {
+  const { url, asked } = await server(t, 200, '{"total":0,"listed":0,"connections":[]}')
+  for (const prefix of ['/', '/gw', '/gw/a/']) await run(connectionsCommand, ['--admin', `${url}${prefix}`])
+  t.strictSame(asked, ['GET /connections undefined', 'GET /gw/connections undefined', 'GET /gw/a/connections undefined'])
 })
 
 t.test('each kind of failure has its exit code', async (t) => {
   for (const [status, body, code, words] of [
     [401, '{"error":"the admin token is required"}', EXIT_REFUSED, /the admin token is required/], [403, '{"error":"no"}', EXIT_REFUSED, /no/], [404, 'nothing here', EXIT_UNAVAILABLE, /answers 404: nothing here/],
-    [503, '{"error":"a node does not answer"}', EXIT_UNAVAILABLE, /a node does not answer/], [400, '{"message":"querystring/limit must be >= 1"}', EXIT_USAGE, /limit must be/], [200, '<html>', EXIT_UNAVAILABLE, /no admin port: its answer has no connections/], [200, '{"status":"ok"}', EXIT_UNAVAILABLE, /no admin port/], [200, 'null', EXIT_UNAVAILABLE, /no admin port/], [302, '', EXIT_UNAVAILABLE, /302|redirect/]
+    [503, '{"error":"a node does not answer"}', EXIT_UNAVAILABLE, /a node does not answer/], [400, '{"message":"querystring/limit must be >= 1"}', EXIT_USAGE, /limit must be/], [200, '<html>', EXIT_UNAVAILABLE, /no admin port of this version: its answer must be object/], [200, '{"status":"ok"}', EXIT_UNAVAILABLE, /no admin port/], [200, 'null', EXIT_UNAVAILABLE, /no admin port/], [302, '', EXIT_UNAVAILABLE, /302|redirect/]
   ] as const) {
     const { url } = await server(t, status, body)
     t.match(await run(connectionsCommand, ['--admin', url]), { code, out: '', err: words }, String(status))
   }
   t.match(await run(connectionsCommand, ['--admin', `http://127.0.0.1:${await freePort()}`]), { code: EXIT_UNAVAILABLE, err: /does not answer: .*ECONNREFUSED/ })
+})
+
+t.test('an answer that is read otherwise than it is meant is none, and its fault is named', async (t) => {
+  const connection = { node_id: 'n', connection_id: 'c', user_id: 'u', device_id: 'd', state: 'open', opened_at: 0, queued_bytes: 0, paused: false }
+  const event = { at: 1, node_id: 'n1', step: 'sent', msg_id: 'm1', user_id: 'ann', device_id: 'd', detail: '' }
+  for (const [command, args, body, fault] of [
+    [connectionsCommand, [], { total: 1, connections: 'many' }, '/connections must be array'],
+    [connectionsCommand, [], { total: 1, connections: [null] }, '/connections/0 must be object'],
+    [connectionsCommand, [], { total: 1, connections: [{ ...connection, user_id: 7 }] }, '/connections/0/user_id must be string'],
+    [connectionsCommand, [], { total: 1, connections: [], unanswered: 'w1' }, '/unanswered must be array'],
+    [disconnectCommand, ['ann'], { disconnected: '2' }, '/disconnected must be number'],
+    [drainCommand, [], { phase: 7, closed: 0, remaining: 0 }, '/phase must be string'],
+    [drainCommand, ['--cancel'], { phase: 'off', closed: 0 }, ' must have required properties remaining'],
+    [explainCommand, ['m1'], { events: {}, nodes: [] }, '/events must be array'],
+    [explainCommand, ['m1'], { events: [{ ...event, detail: null }], nodes: [] }, '/events/0/detail must be string'],
+    [explainCommand, ['m1'], { events: [], nodes: [{ node_id: 'n1' }] }, '/nodes/0 must have required properties']
+  ] as const) {
+    const { url } = await server(t, 200, JSON.stringify(body))
+    t.match(await run(command, ['--admin', url, ...args]), { code: EXIT_UNAVAILABLE, out: '', err: new RegExp(`^${url} is no admin port of this version: its answer${fault}`) }, fault)
+  }
 })
 
 t.test('lists of several nodes are one list, and nothing in an id moves the cursor', async (t) => {
@@ -116,6 +144,18 @@ t.test('a node that does not answer hides nothing of the others, and is named', 
   t.match(await run(connectionsCommand, ['--admin', worker.url]), { code: EXIT_UNAVAILABLE, out: /: worker w1 does not answer: what it knows is missing here/ })
   const refusing = await server(t, 401, '{"error":"the admin token is required"}')
   t.match(await run(connectionsCommand, ['--admin', dead, '--admin', refusing.url]), { code: EXIT_REFUSED })
+})
+
+t.test('a port that refuses ends a disconnect, which says what was closed before', async (t) => {
+  const body = '{"disconnected":2}'
+  for (const [status, code] of [[401, EXIT_REFUSED], [400, EXIT_USAGE]] as const) {
+    const [one, refusing, last] = [await server(t, 200, body), await server(t, status, '{"error":"no"}'), await server(t, 200, body)]
+    const ports = ['--admin', one.url, '--admin', refusing.url, '--admin', last.url]
+    t.match(await run(disconnectCommand, [...ports, 'ann']), { code, out: '', err: /: no \(2 sockets closed before\)\n/ })
+    t.strictSame(last.asked, [], 'it is not asked')
+    t.match(JSON.parse((await run(disconnectCommand, ['--json', ...ports, 'ann'])).out), { error: /\(2 sockets closed before\)$/, exit_code: code })
+    t.notMatch((await run(disconnectCommand, ['--admin', refusing.url, '--admin', one.url, 'ann'])).err, /closed before/)
+  }
 })
 
 t.test('what is looked for goes to the node in its own units', async (t) => {

@@ -76,7 +76,7 @@ class Workers {
 
   readiness (): Promise<Readiness> { return this.#ask('/readyz') }
   drain (method: 'GET' | 'POST' | 'DELETE'): Promise<Progress> { return this.#ask('/drain', { method }) }
-  connections (): Promise<{ total: number, listed: number, connections: ReadonlyArray<{ node_id: string }> }> { return this.#ask('/connections?limit=1000') }
+  connections (query = ''): Promise<{ total: number, listed: number, connections: ReadonlyArray<{ node_id: string }> }> { return this.#ask(`/connections?limit=1000${query}`) }
 
   explain (msgId: string): Promise<Explanation> { return this.#ask(`/explain?msg_id=${msgId}`) }
   disconnect (userId: string): Promise<{ disconnected: number }> { return this.#ask(`/connections?user=${userId}`, { method: 'DELETE' }) }
@@ -132,6 +132,7 @@ for (const [at, { title, node }] of [
     const listed = await workers.connections()
     t.match(listed, { total: PEOPLE, listed: PEOPLE })
     t.strictSame([...new Set(listed.connections.map((each) => each.node_id))].sort(), NAMES)
+    t.match([await workers.connections('&node=many'), await workers.connections('&node=many-1')], [{ listed: PEOPLE }, { listed: held['1'] }], 'the name of the node means all its workers')
     t.equal(await workers.status('/drain', workers.port), 404)
 
     // Whichever worker has a client, the primary tells the way of its message, and ends its socket.
