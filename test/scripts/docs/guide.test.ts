@@ -182,13 +182,39 @@ async def talk():
         await asyncio.sleep(0.01)
     return await sending
 number = asyncio.run(talk())
+
+class FastLoop(asyncio.SelectorEventLoop):
+    """Where nothing is ready the time of the next timer has come."""
+    now = 0
+    def __init__(self):
+        super().__init__()
+        select = self._selector.select
+        def skip(timeout):
+            self.now += timeout or 0
+            return select(0)
+        self._selector.select = skip
+    def time(self):
+        return self.now
+async def refuse():
+    times, loop = [], asyncio.get_running_loop()
+    class Refusing:
+        async def send(self, text):
+            times.append(round(loop.time(), 3))
+            loop.call_soon(lambda: space["background"](space["answered"]({"type": "error", "msg_id": json.loads(text)["msg_id"], "error_code": "SERVICE_UNAVAILABLE", "retryable": True})))
+    space.update(socket=Refusing(), lines={})
+    sending = asyncio.create_task(space["send"]("bob", "hi"))
+    await asyncio.sleep(30.1)
+    sending.cancel()
+    return times
+times = FastLoop().run_until_complete(refuse())
 delays = [[space["after_close"](code, announced, 10_000) for announced in (None, 740)] for code in json.loads(sys.argv[2])]
-print(json.dumps({"delays": delays, "number": number, "shown": shown, "sent": [[frame["type"], frame["msg_id"]] for frame in sent]}))
+print(json.dumps({"delays": delays, "times": times, "number": number, "shown": shown, "sent": [[frame["type"], frame["msg_id"]] for frame in sent]}))
 `
   const run = spawnSync('python3', ['-c', harness, path, JSON.stringify(CODES)], { encoding: 'utf8' })
   t.equal(run.status, 0, run.stderr)
-  const told = JSON.parse(run.stdout) as { readonly delays: unknown, readonly number: number, readonly shown: string[], readonly sent: Array<readonly [type: string, msgId: string]> }
+  const told = JSON.parse(run.stdout) as { readonly delays: unknown, readonly times: number[], readonly number: number, readonly shown: string[], readonly sent: Array<readonly [type: string, msgId: string]> }
   t.same(told.delays, DELAYS.map((delays) => delays.map((delay) => delay ?? null)))
+  t.same(told.times, Array.from({ length: 41 }, (_, n) => 0.75 * n), 'a message that is refused for half a minute goes once for each refusal')
   t.equal(told.number, 1)
   t.strictSame(told.shown, ['bob m2', 'bob m3', 'bob m4', 'bob m5', ['bob', 5, 8], 'bob m8'])
   const [first, again, ...acks] = told.sent
