@@ -30,7 +30,7 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
   'C-SND-2': must('sends again after a reconnect, with the same `msg_id`, what was not acknowledged'),
   'C-SND-3': should('sends again on the same connection, within 15 s and with the same `msg_id`, what is not answered'),
   'C-SND-4': must('sends again with the same `msg_id` after an error that is retryable'),
-  'C-SND-5': must('does so no earlier than `retry_after_ms` says'),
+  'C-SND-5': must('does so once for each such error, no earlier than `retry_after_ms` says'),
   'C-SND-6': must('does not send again what was refused for good, and says so with the error code'),
   'C-SND-7': should('keeps the order of a conversation when one of its messages has to go again'),
   'C-SND-8': must('never sends a second time a frame that was too large'),

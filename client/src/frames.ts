@@ -29,10 +29,10 @@ export function parseFrame (text: string): Frame | undefined {
   }
 }
 
-/** Of a `message` frame, or of an entry of the history, which has the same fields. */
+/** Of a `message` frame, or of an entry of the history, which has the same fields; what has no id or number gets none, '' and 0. */
 export function messageOf (frame: Readonly<Record<string, unknown>>): Message {
   return {
-    msgId: String(frame['msg_id']),
+    msgId: String(frame['msg_id'] ?? ''),
     sender: String(frame['sender']),
     recipient: String(frame['recipient']),
     content: String(frame['content']),

@@ -6,10 +6,10 @@ import { ask, type ClientClock } from './clock.ts'
 import type { Message } from './frames.ts'
 import { Seen } from './seen.ts'
 
-/** Messages of a conversation after a number, in order; empty: there are no more. `messageOf` makes them of what has the fields of a `message` frame. */
+/** All messages of a conversation after a number, the user's own too, in order; empty: there are no more. `messageOf` makes them of what has the fields of a `message` frame. */
 export type History = (conversation: string, after: number) => Promise<readonly Message[]>
 
-/** Messages that could not be had: numbers between the two. `error`: what the history failed with at last. */
+/** Messages that could not be had: numbers between the two. `error`: what the history failed with at last; without it there is none, or it does not have them. */
 export interface Gap { readonly conversation: string, readonly after: number, readonly before: number, readonly error?: unknown }
 
 export interface InboxOptions {
@@ -70,7 +70,7 @@ export class Inbox {
   /** What is held is shown, and nothing more is waited for. */
   close (): void {
     this.#isClosed = true
-    for (const conversation of this.#conversations.values()) this.#release(conversation, {})
+    for (const conversation of this.#conversations.values()) this.#release(conversation, Infinity)
   }
 
   #of (name: string): Conversation {
@@ -88,7 +88,7 @@ export class Inbox {
     }
     conversation.held.push(held)
     if (isFetching) return
-    this.#showReady(conversation)
+    this.#release(conversation, 0)
     if (conversation.held.length > 0) this.#expect(conversation)
   }
 
@@ -97,12 +97,21 @@ export class Inbox {
     if (message !== undefined) this.#options.deliver(message, conversation.name)
   }
 
-  /** What has no gap before it any more. */
-  #showReady (conversation: Conversation): void {
-    const { held } = conversation
+  /** Shows what has no gap before it any more, and what goes up to a number with the gaps before it told: numbers have none of their own. */
+  #release (conversation: Conversation, upTo: number, fault: { readonly error?: unknown } = {}): void {
+    const { held, name } = conversation
     held.sort((a, b) => a.sequenceNumber - b.sequenceNumber)
-    while (held[0] !== undefined && held[0].sequenceNumber <= (conversation.last ?? 0) + 1) this.#show(conversation, held.shift() as Held)
-    if (held.length > 0) return
+    while (held[0] !== undefined) {
+      const { last = 0 } = conversation
+      const before = held[0].sequenceNumber
+      if (before <= last + 1) this.#show(conversation, held.shift() as Held)
+      else if (before > upTo) return
+      else {
+        // Whoever is told may end the client, which releases the rest.
+        conversation.last = before - 1
+        this.#options.onGap({ conversation: name, after: last, before, ...fault })
+      }
+    }
     this.#options.clock.clearTimer(conversation.timer as never)
     conversation.timer = undefined
   }
@@ -121,7 +130,7 @@ export class Inbox {
     const { history } = this.#options
     do {
       conversation.wantsSync = false
-      this.#release(conversation, history === undefined ? {} : await this.#read(conversation, history))
+      this.#release(conversation, Infinity, history === undefined ? {} : await this.#read(conversation, history))
     } while (conversation.wantsSync)
     conversation.isFetching = false
   }
@@ -129,16 +138,17 @@ export class Inbox {
   /** Shows what the history has and what is held, until nothing is missing or the history does not answer, which is told. */
   async #read (conversation: Conversation, history: History): Promise<{ readonly error?: unknown }> {
     const { clock } = this.#options
+    const { held, name } = conversation
     let failures = 0
     for (let page = 0; page < MAX_PAGES && !this.#isClosed;) {
-      const before = conversation.last ?? 0
-      const asked = conversation.held.length
+      const after = conversation.last ?? 0
+      const asked = [...held]
       let messages
       try {
-        const answer = await ask(clock, () => history(conversation.name, before), HISTORY_TIMEOUT_MS)
-        // Shown without its id it would come a second time.
-        if (answer.some(({ msgId }) => msgId === undefined)) throw new TypeError('no msgId')
-        messages = answer.filter(({ sequenceNumber }) => sequenceNumber > before)
+        const answer = await ask(clock, () => history(name, after), HISTORY_TIMEOUT_MS)
+        // Without its id it would come a second time; without a number it is after none, and passed over would be lost.
+        if (answer.some(({ msgId, sequenceNumber }) => !msgId || !(sequenceNumber > 0))) throw new TypeError('no msgId or sequenceNumber')
+        messages = answer.filter(({ sequenceNumber }) => sequenceNumber > after)
       } catch (error) {
         if (++failures === HISTORY_ATTEMPTS) return { error }
         await new Promise<void>((resolve) => { clock.setTimer(resolve, HISTORY_PAUSE_MS * failures) })
@@ -149,27 +159,15 @@ export class Inbox {
       failures = 0
       for (const message of messages) {
         const { msgId, sequenceNumber } = message
-        if (this.#isClosed) return {}
-        const at = conversation.held.findIndex((held) => held.message?.msgId === msgId)
-        if (at !== -1) conversation.held.splice(at, 1)
-        this.#show(conversation, { sequenceNumber, message: this.#seen.add(msgId) || at !== -1 ? message : undefined })
+        const at = held.findIndex((each) => each.message?.msgId === msgId)
+        if (at !== -1) held.splice(at, 1)
+        held.push({ sequenceNumber, message: this.#seen.add(msgId) || at !== -1 ? message : undefined })
       }
-      if ((conversation.last ?? 0) !== before) continue
-      // It has no more: of what was held when it was asked. What came since may have a gap before it.
-      this.#release(conversation, undefined, asked)
-      this.#showReady(conversation)
-      if (conversation.held.length === 0) break
+      // Where it has no more: of what was held when it was asked. What came since may have a gap before it.
+      const isEnd = messages.length === 0
+      this.#release(conversation, Math.max(...(isEnd ? asked : messages).map(({ sequenceNumber }) => sequenceNumber)))
+      if (isEnd && held.length === 0) break
     }
     return {}
-  }
-
-  /** Shows the first `count` of what was held; numbers that the history does not have are a gap only where it did not answer: where there is a `fault`. */
-  #release (conversation: Conversation, fault: { readonly error?: unknown } | undefined, count = Infinity): void {
-    const { held, name } = conversation
-    for (const each of held.splice(0, count).sort((a, b) => a.sequenceNumber - b.sequenceNumber)) {
-      const { last = 0 } = conversation
-      if (fault !== undefined && each.sequenceNumber > last + 1) this.#options.onGap({ conversation: name, after: last, before: each.sequenceNumber, ...fault })
-      this.#show(conversation, each)
-    }
   }
 }

@@ -27,8 +27,9 @@ const PROBE_MS = 5_000
 const RENEW_AT = 0.8
 /** A gateway takes few tokens in a row: `auth` frames are no closer than this. */
 const MIN_RENEW_MS = 1_000
-/** Where a welcome names none. */
+/** Where a welcome names none; the timeout is so many intervals then. */
 const HEARTBEAT_MS = 30_000
+const TIMEOUT_INTERVALS = 3
 const LOST = 1006
 /** What may stand in a subprotocol (RFC 7230 section 3.2.6). */
 const PROTOCOL = /^[\w!#$%&'*+.^`|~-]+$/
@@ -44,6 +45,8 @@ export class Session {
   #timer: unknown
   #renewal: unknown
   #probe: unknown
+  /** When the last probe was sent. */
+  #askedMs = 0
 
   /** Throws a ConnectionError where the token cannot be sent, and what the WebSocket throws where it does not take the address. */
   constructor (options: SessionOptions) {
@@ -67,12 +70,13 @@ export class Session {
   /** Whether a session that was welcomed still lives: timers may have stood still, so the heartbeats cannot tell. Without an answer it ends. */
   probe (): void {
     const { clock } = this.#options
-    if (this.#probe !== undefined) return
-    const asked = clock.monotonicMs()
+    // One without an answer keeps its time.
+    if (this.#heardMs < this.#askedMs) return
+    clock.clearTimer(this.#probe as never)
+    this.#askedMs = clock.monotonicMs()
     this.write('{"type":"heartbeat"}')
     this.#probe = clock.setTimer(() => {
-      this.#probe = undefined
-      if (this.#heardMs < asked) this.#end(LOST)
+      if (this.#heardMs < this.#askedMs) this.#end(LOST)
     }, PROBE_MS)
   }
 
@@ -96,8 +100,9 @@ export class Session {
     const { clock, onWelcome } = this.#options
     this.#welcomedMs = this.#heardMs
     clock.clearTimer(this.#timer as never)
-    const intervalMs = Number(frame['heartbeat_interval_ms'])
-    this.#beat(intervalMs > 0 ? intervalMs : HEARTBEAT_MS, Number(frame['heartbeat_timeout_ms']))
+    const [saidMs, timeoutMs] = [Number(frame['heartbeat_interval_ms']), Number(frame['heartbeat_timeout_ms'])]
+    const intervalMs = saidMs > 0 ? saidMs : HEARTBEAT_MS
+    this.#beat(intervalMs, timeoutMs > 0 ? timeoutMs : TIMEOUT_INTERVALS * intervalMs)
     this.#renewWithin(lifeMs(frame))
     onWelcome(frame)
   }

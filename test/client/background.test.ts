@@ -42,6 +42,22 @@ t.test('who looks again in time has the same connection; a dead one is left when
   t.ok(network.sockets[0]?.isClosed)
 })
 
+t.test('who looks again soon after an answer asks again: the connection may have died since', async (t) => {
+  const { client, clock, network } = await opened()
+  await clock.run(1)
+  client.foreground()
+  network.last.give({ type: 'heartbeat', timestamp: 1 })
+  await clock.run(1_000)
+  client.background()
+  client.foreground()
+  t.equal(network.last.of('heartbeat').length, 2)
+  await clock.run(4_999)
+  t.equal(client.state, 'open')
+  await clock.run(1)
+  t.equal(client.state, 'waiting')
+  t.ok(network.sockets[0]?.isClosed)
+})
+
 t.test('a connection that is lost in the background is not made again before somebody looks', async (t) => {
   const { client, clock, network } = await opened()
   client.background()

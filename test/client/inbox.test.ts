@@ -135,7 +135,7 @@ t.test('one\'s own messages fill their places while the history is read', async 
   t.strictSame(state.gaps, [])
 })
 
-t.test('a page that was asked for before a message came says nothing of the gap before it', async (t) => {
+t.test('a page that was asked for before a message came says nothing of the gap before it, and tells what it should have had', async (t) => {
   const asked: number[] = []
   const answers: Array<(messages: readonly Message[]) => void> = []
   const { network, state } = await opened({ history: (_conversation, after) => { asked.push(after); return new Promise((resolve) => { answers.push(resolve) }) } })
@@ -152,8 +152,40 @@ t.test('a page that was asked for before a message came says nothing of the gap 
   answers[2]?.([])
   await settle()
   t.strictSame(state.shown.slice(3), ['bob m5', 'bob m6'])
-  t.strictSame(asked, [1, 4, 5])
+  t.strictSame(asked, [1, 4, 6])
+  t.strictSame(state.gaps, [{ conversation: 'bob', after: 1, before: 3 }])
+})
+
+t.test('what comes while the history is read fills its place, though the history does not have it yet', async (t) => {
+  let answer = (_messages: readonly Message[]): void => {}
+  const { network, state } = await opened({ history: () => new Promise((resolve) => { answer = resolve }) })
+  for (const n of [1, 3]) network.last.give(message(n))
+  await settle()
+  network.last.give(message(2))
+  answer([])
+  await settle()
+  t.strictSame(state.shown, ['bob m1', 'bob m2', 'bob m3'])
   t.strictSame(state.gaps, [])
+})
+
+t.test('numbers that the history passes over are told, where they are missing', async (t) => {
+  const told: string[] = []
+  const { network } = await opened({
+    history: async (_conversation, after) => after === 1 ? [kept(3), kept(6)] : [],
+    onMessage: ({ msgId }) => { told.push(msgId) },
+    onGap: ({ after, before }) => { told.push(`${after}-${before}`) }
+  })
+  for (const n of [1, 4, 8]) network.last.give(message(n))
+  await settle()
+  t.strictSame(told, ['m1', '1-3', 'm3', 'm4', '4-6', 'm6', '6-8', 'm8'])
+})
+
+t.test('a client that is ended by whoever hears of a gap tells it once, and shows what it held', async (t) => {
+  const { client, network, state } = await opened({ onGap: (gap) => { state.gaps.push(gap); client.close() } })
+  for (const n of [1, 4, 3]) network.last.give(message(n))
+  client.close()
+  t.strictSame(state.shown, ['bob m1', 'bob m3', 'bob m4'])
+  t.strictSame(state.gaps, [{ conversation: 'bob', after: 1, before: 3 }])
 })
 
 t.test('a history that answers nonsense is one that does not answer: what came is shown, and later messages too', async (t) => {
@@ -178,6 +210,15 @@ t.test('a history of another shape is none: nothing is shown without its id, and
   await wrong.clock.run(10_000)
   t.strictSame(wrong.state.shown, ['bob m1', 'bob m3'])
   t.match(wrong.state.gaps, [{ conversation: 'bob', after: 1, before: 3, error: TypeError }])
+
+  for (const [what, entry] of Object.entries({ 'of messages already': kept(2), 'without a number': { msg_id: 'm2' }, 'with a number that is none': { msg_id: 'm2', sequence_number: 'two' }, 'without an id': { sequence_number: 2 } })) {
+    const made = await opened({ history: async () => [messageOf({ ...entry })] })
+    made.network.last.give(message(1))
+    made.network.last.give(message(3))
+    await made.clock.run(10_000)
+    t.strictSame(made.state.shown, ['bob m1', 'bob m3'], what)
+    t.match(made.state.gaps, [{ conversation: 'bob', after: 1, before: 3, error: TypeError }], what)
+  }
 
   const { network, clock, state } = await opened({ history: async (_conversation, after) => after < 2 ? (await history()).map(messageOf) : [] })
   network.last.give(message(1))

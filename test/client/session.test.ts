@@ -138,7 +138,9 @@ t.test('a close in place of a welcome is followed as the table says: a device ov
 t.test('a gateway that leaves out what it should say is not stormed', async (t) => {
   const { clock, network } = await opened()
   network.last.welcome({ heartbeat_interval_ms: undefined, heartbeat_timeout_ms: undefined, token_expires_at: undefined, max_message_bytes: undefined, timestamp: undefined })
-  await clock.run(95_000)
+  await clock.run(45_000)
+  network.last.give({ type: 'heartbeat', timestamp: 1 })
+  await clock.run(50_000)
   t.equal(network.last.of('heartbeat').length, 3)
   t.equal(network.last.of('auth').length, 0)
   for (const [said, delayMs] of [[undefined, 500], ['soon', 500], [-5, 1_000]] as const) {
@@ -149,6 +151,20 @@ t.test('a gateway that leaves out what it should say is not stormed', async (t) 
     t.equal(network.sockets.length, length, String(said))
     await clock.run(1)
     t.equal(network.sockets.length, length + 1, String(said))
+  }
+})
+
+t.test('a connection that is silent is left after three intervals where the gateway names no timeout', async (t) => {
+  for (const [intervalMs, deadMs] of [[undefined, 90_000], [1_000, 3_000]] as const) {
+    const { client, clock, network } = await opened()
+    network.last.end(1006)
+    await clock.run(500)
+    network.last.welcome({ heartbeat_interval_ms: intervalMs, heartbeat_timeout_ms: undefined, token_expires_at: undefined })
+    await clock.run(deadMs - 1)
+    t.equal(client.state, 'open')
+    await clock.run(1)
+    t.equal(client.state, 'waiting')
+    t.equal(network.sockets[1]?.isClosed, true)
   }
 })
 

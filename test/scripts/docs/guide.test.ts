@@ -93,7 +93,7 @@ export { send, afterClose }
     token: async () => tokenFor('ann', { issuedAtS: Math.floor(Date.now() / 1_000) + ++sent }),
     history: async (conversation, after) => {
       asked.push(`${conversation} ${after}`)
-      return after === 2 ? [message(3), message(4)] : []
+      return after === 2 ? [message(3), message(4)] : after === 5 ? [message(7)] : []
     },
     show: ({ msg_id: id }, conversation) => { shown.push(`${conversation} ${String(id)}`) },
     gap: (...gap) => { told.push(gap) },
@@ -107,6 +107,10 @@ export { send, afterClose }
   t.match(await im.push({ msgId: 'p5', sequenceNumber: 5n, conversationId: 'ann' }), { deliveredCount: 1 })
   await eventually(() => shown.length === 4, PATIENCE_MS)
   t.strictSame(shown, ['bob p2', 'bob h3', 'bob h4', 'bob p5'], 'once, in order, with what was missing')
+  await im.push({ msgId: 'p9', sequenceNumber: 9n, conversationId: 'ann' })
+  await eventually(() => shown.length === 6, PATIENCE_MS)
+  t.strictSame(shown.slice(4), ['bob h7', 'bob p9'])
+  t.strictSame(told.splice(0), [['bob', 5, 7], ['bob', 7, 9]], 'what the history does not have either')
 
   let behaviours = 0
   node.services.im.behave = () => ++behaviours === 1 ? { errorCode: 10 } : undefined
@@ -123,11 +127,11 @@ export { send, afterClose }
   const before = asked.length
   for (const connection of node.app.gateway.hub.user('ann')?.connections.slice() ?? []) node.app.gateway.sessions.close(connection, 'heartbeatTimeout')
   t.equal(await open, 1, 'sent again in the next session')
-  t.ok(asked.slice(before).includes('bob 5'), 'which asks for what it missed')
+  t.ok(asked.slice(before).includes('bob 9'), 'which asks for what it missed')
 
   t.match(await im.disconnect('ann'), { disconnected: 1 })
   await eventually(() => told.length > 0, PATIENCE_MS)
-  t.strictSame(told, [CLOSE.disconnected.code], 'it says that it has ended, and no number was missing')
+  t.strictSame(told, [CLOSE.disconnected.code], 'it says that it has ended, and no other number was missing')
   const { random } = Math
   t.teardown(() => { Math.random = random })
   Math.random = () => 0.5
@@ -158,7 +162,7 @@ space["random"] = types.SimpleNamespace(random=lambda: 0.5)
 shown, sent = [], []
 class Around:
     async def history(self, conversation, after):
-        return [message(3), message(4)] if after == 2 else []
+        return {2: [message(3), message(4)], 4: [message(5), message(7)]}.get(after, [])
     def show(self, message, conversation):
         shown.append(conversation + " " + message["msg_id"])
     def gap(self, *gap):
@@ -176,22 +180,49 @@ async def talk():
     while len(sent) == 1:
         await asyncio.sleep(0.001)
     await space["answered"]({"type": "ack", "msg_id": sent[1]["msg_id"], "sequence_number": 1})
-    for number in (2, 2, 5, 8):
+    for number in (2, 2, 5, 8, 10):
         await space["received"](message(number))
-    while len(shown) < 6:
-        await asyncio.sleep(0.01)
+    for _ in range(500):
+        if len(shown) < 9:
+            await asyncio.sleep(0.01)
     return await sending
 number = asyncio.run(talk())
+
+class FastLoop(asyncio.SelectorEventLoop):
+    """Where nothing is ready the time of the next timer has come."""
+    now = 0
+    def __init__(self):
+        super().__init__()
+        select = self._selector.select
+        def skip(timeout):
+            self.now += timeout or 0
+            return select(0)
+        self._selector.select = skip
+    def time(self):
+        return self.now
+async def refuse():
+    times, loop = [], asyncio.get_running_loop()
+    class Refusing:
+        async def send(self, text):
+            times.append(round(loop.time(), 3))
+            loop.call_soon(lambda: space["background"](space["answered"]({"type": "error", "msg_id": json.loads(text)["msg_id"], "error_code": "SERVICE_UNAVAILABLE", "retryable": True})))
+    space.update(socket=Refusing(), lines={})
+    sending = asyncio.create_task(space["send"]("bob", "hi"))
+    await asyncio.sleep(30.1)
+    sending.cancel()
+    return times
+times = FastLoop().run_until_complete(refuse())
 delays = [[space["after_close"](code, announced, 10_000) for announced in (None, 740)] for code in json.loads(sys.argv[2])]
-print(json.dumps({"delays": delays, "number": number, "shown": shown, "sent": [[frame["type"], frame["msg_id"]] for frame in sent]}))
+print(json.dumps({"delays": delays, "times": times, "number": number, "shown": shown, "sent": [[frame["type"], frame["msg_id"]] for frame in sent]}))
 `
-  const run = spawnSync('python3', ['-c', harness, path, JSON.stringify(CODES)], { encoding: 'utf8' })
+  const run = spawnSync('python3', ['-c', harness, path, JSON.stringify(CODES)], { encoding: 'utf8', timeout: 30_000 })
   t.equal(run.status, 0, run.stderr)
-  const told = JSON.parse(run.stdout) as { readonly delays: unknown, readonly number: number, readonly shown: string[], readonly sent: Array<readonly [type: string, msgId: string]> }
+  const told = JSON.parse(run.stdout) as { readonly delays: unknown, readonly times: number[], readonly number: number, readonly shown: string[], readonly sent: Array<readonly [type: string, msgId: string]> }
   t.same(told.delays, DELAYS.map((delays) => delays.map((delay) => delay ?? null)))
+  t.same(told.times, Array.from({ length: 41 }, (_, n) => 0.75 * n), 'a message that is refused for half a minute goes once for each refusal')
   t.equal(told.number, 1)
-  t.strictSame(told.shown, ['bob m2', 'bob m3', 'bob m4', 'bob m5', ['bob', 5, 8], 'bob m8'])
+  t.strictSame(told.shown, ['bob m2', 'bob m3', 'bob m4', 'bob m5', ['bob', 5, 7], 'bob m7', 'bob m8', ['bob', 8, 10], 'bob m10'])
   const [first, again, ...acks] = told.sent
   t.strictSame([first?.[0], first], ['send_msg', again], 'the same frame again')
-  t.strictSame(acks, [['ack', 'm2'], ['ack', 'm2'], ['ack', 'm5'], ['ack', 'm8']])
+  t.strictSame(acks, [['ack', 'm2'], ['ack', 'm2'], ['ack', 'm5'], ['ack', 'm8'], ['ack', 'm10']])
 })
