@@ -25,7 +25,7 @@ export interface InboxOptions {
 
 /** `message` is undefined where the number is taken by what is not shown. */
 interface Held { readonly sequenceNumber: number, readonly message: Message | undefined }
-interface Conversation { readonly name: string, last: number | undefined, readonly held: Held[], timer: unknown, isFetching: boolean, wantsSync: boolean }
+interface Conversation { readonly name: string, last: number | undefined, held: Held[], timer: unknown, isFetching: boolean, wantsSync: boolean }
 
 const HISTORY_ATTEMPTS = 4
 const HISTORY_PAUSE_MS = 500
@@ -100,11 +100,12 @@ export class Inbox {
   /** Shows what has no gap before it any more, and what goes up to a number with the gaps before it told: numbers have none of their own. */
   #release (conversation: Conversation, upTo: number, fault: { readonly error?: unknown } = {}): void {
     const { held, name } = conversation
-    held.sort((a, b) => a.sequenceNumber - b.sequenceNumber)
-    while (held[0] !== undefined) {
+    // The lowest is the last: thousands are taken off one by one.
+    held.sort((a, b) => b.sequenceNumber - a.sequenceNumber)
+    for (let next; (next = held.at(-1)) !== undefined;) {
       const { last = 0 } = conversation
-      const before = held[0].sequenceNumber
-      if (before <= last + 1) this.#show(conversation, held.shift() as Held)
+      const before = next.sequenceNumber
+      if (before <= last + 1) this.#show(conversation, held.pop() as Held)
       else if (before > upTo) return
       else {
         // Whoever is told may end the client, which releases the rest.
@@ -138,11 +139,11 @@ export class Inbox {
   /** Shows what the history has and what is held, until nothing is missing or the history does not answer, which is told. */
   async #read (conversation: Conversation, history: History): Promise<{ readonly error?: unknown }> {
     const { clock } = this.#options
-    const { held, name } = conversation
+    const { name } = conversation
     let failures = 0
     for (let page = 0; page < MAX_PAGES && !this.#isClosed;) {
       const after = conversation.last ?? 0
-      const asked = [...held]
+      const asked = conversation.held.slice()
       let messages
       try {
         const answer = await ask(clock, () => history(name, after), HISTORY_TIMEOUT_MS)
@@ -157,16 +158,18 @@ export class Inbox {
       if (this.#isClosed) break
       page++
       failures = 0
+      // A message that is held and in the page is the page's.
+      const ids = new Set(messages.map(({ msgId }) => msgId))
+      const twice = new Set<string>()
+      conversation.held = conversation.held.filter(({ message }) => message === undefined || !ids.has(message.msgId) || !twice.add(message.msgId))
       for (const message of messages) {
         const { msgId, sequenceNumber } = message
-        const at = held.findIndex((each) => each.message?.msgId === msgId)
-        if (at !== -1) held.splice(at, 1)
-        held.push({ sequenceNumber, message: this.#seen.add(msgId) || at !== -1 ? message : undefined })
+        conversation.held.push({ sequenceNumber, message: this.#seen.add(msgId) || twice.delete(msgId) ? message : undefined })
       }
       // Where it has no more: of what was held when it was asked. What came since may have a gap before it.
       const isEnd = messages.length === 0
-      this.#release(conversation, Math.max(...(isEnd ? asked : messages).map(({ sequenceNumber }) => sequenceNumber)))
-      if (isEnd && held.length === 0) break
+      this.#release(conversation, (isEnd ? asked : messages).reduce((highest, { sequenceNumber }) => Math.max(highest, sequenceNumber), 0))
+      if (isEnd && conversation.held.length === 0) break
     }
     return {}
   }

@@ -180,6 +180,18 @@ t.test('numbers that the history passes over are told, where they are missing', 
   t.strictSame(told, ['m1', '1-3', 'm3', 'm4', '4-6', 'm6', '6-8', 'm8'])
 })
 
+t.test('a page of any size is read, whatever is held beside it', async (t) => {
+  const size = 200_000
+  const page = Array.from({ length: size }, (_, at) => kept(at + 2))
+  const { network, state } = await opened({ history: async (_conversation, after) => after < size ? page : [] })
+  network.last.give(message(1))
+  for (let n = size; n > size - 5_000; n--) network.last.give(message(n))
+  await settle()
+  t.equal(state.shown.length, size + 1)
+  t.strictSame([state.shown[1], state.shown.at(-1)], ['bob m2', `bob m${size + 1}`])
+  t.strictSame(state.gaps, [])
+})
+
 t.test('a client that is ended by whoever hears of a gap tells it once, and shows what it held', async (t) => {
   const { client, network, state } = await opened({ onGap: (gap) => { state.gaps.push(gap); client.close() } })
   for (const n of [1, 4, 3]) network.last.give(message(n))
