@@ -2,19 +2,11 @@
 
 import os
 import sys
-import urllib.request
+
+sys.path.append("examples/python")
+from conformance import fetch_token, tell
 
 exec(compile(open(sys.argv[1]).read(), sys.argv[1], "exec"))
-
-
-def tell(event, **fields):
-    print(json.dumps({"event": event, **fields}), flush=True)
-
-
-def fetch_token():
-    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with direct.open(os.environ["IM_TOKEN_URL"], timeout=10) as response:
-        return response.read().decode()
 
 
 class Around:
