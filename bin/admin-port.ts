@@ -64,12 +64,12 @@ export class AdminPort {
 
 /**
  * Asks all ports. One that does not answer is named beside the answers of the others, so that a dead node hides nothing; where
- * none answers its CommandError is thrown, as are refusals and RangeErrors of any.
+ * none answers its CommandError is thrown, as are refusals and RangeErrors of any. `inTurn`: one after the other, until one refuses.
  */
-export async function askAll<T> (ports: readonly AdminPort[], ask: (port: AdminPort) => Promise<T>): Promise<{ readonly answers: readonly T[], readonly unanswered: readonly Unanswered[] }> {
+export async function askAll<T> (ports: readonly AdminPort[], ask: (port: AdminPort) => Promise<T>, { inTurn = false } = {}): Promise<{ readonly answers: readonly T[], readonly unanswered: readonly Unanswered[] }> {
   const answers: T[] = []
   const unanswered: Unanswered[] = []
-  for (const [at, result] of (await Promise.allSettled(ports.map(ask))).entries()) {
+  for (const [at, result] of (inTurn ? await settleInTurn(ports, ask) : await Promise.allSettled(ports.map(ask))).entries()) {
     if (result.status === 'fulfilled') answers.push(result.value)
     else if (isUnavailable(result.reason) && ports.length > 1) unanswered.push({ admin: ports[at]?.url ?? '', error: result.reason.message })
     else throw result.reason
@@ -78,8 +78,18 @@ export async function askAll<T> (ports: readonly AdminPort[], ask: (port: AdminP
   return { answers, unanswered }
 }
 
+async function settleInTurn<T> (ports: readonly AdminPort[], ask: (port: AdminPort) => Promise<T>): Promise<Array<PromiseSettledResult<T>>> {
+  const results: Array<PromiseSettledResult<T>> = []
+  for (const port of ports) {
+    const settled = await Promise.allSettled([ask(port)])
+    results.push(...settled)
+    if (settled[0].status === 'rejected' && !isUnavailable(settled[0].reason)) break
+  }
+  return results
+}
+
 /** Whether a port gave no answer, which others may. */
-export function isUnavailable (error: unknown): error is CommandError {
+function isUnavailable (error: unknown): error is CommandError {
   return error instanceof CommandError && error.exitCode === EXIT_UNAVAILABLE
 }
 

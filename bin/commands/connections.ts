@@ -2,7 +2,7 @@
 import Type, { type Static } from 'typebox'
 import type { Environment } from '../../src/config/parse.ts'
 import { parseDuration, parseSize } from '../../src/config/units.ts'
-import { ADMIN_OPTION, ADMIN_USAGE, adminPorts, askAll, isUnavailable, unansweredWorkers } from '../admin-port.ts'
+import { ADMIN_OPTION, ADMIN_USAGE, adminPorts, askAll, unansweredWorkers } from '../admin-port.ts'
 import { json, runCommand, silentText, table, time } from '../command-line.ts'
 import type { Io } from '../dispatch.ts'
 import { EXIT_NO, EXIT_OK, EXIT_UNAVAILABLE } from '../exit-codes.ts'
@@ -101,14 +101,10 @@ export async function disconnectCommand (args: readonly string[], io: Io, env: E
     words: [1, 1],
     run: async ({ admin, json: asJson, device, reason }, [user]) => {
       let disconnected = 0
-      // One after the other: each closes those of all nodes, and what is closed is counted once. A refusal ends it.
-      let before: Promise<void> = Promise.resolve()
+      // Each closes those of all nodes, and what is closed is counted once.
       const { unanswered } = await askAll(adminPorts(admin, env), async (port) => {
-        before = before.catch((error: unknown) => { if (!isUnavailable(error)) throw error }).then(async () => {
-          disconnected += (await port.ask('DELETE', '/connections', { answer: Disconnected, query: { user, device, reason } })).body.disconnected
-        })
-        await before
-      }).catch((error: unknown) => {
+        disconnected += (await port.ask('DELETE', '/connections', { answer: Disconnected, query: { user, device, reason } })).body.disconnected
+      }, { inTurn: true }).catch((error: unknown) => {
         if (error instanceof Error && disconnected > 0) error.message += ` (${closedText(disconnected)} before)`
         throw error
       })

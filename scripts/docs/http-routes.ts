@@ -40,7 +40,11 @@ const progress = {
   startedAt: Type.Optional(UnixMs),
   deadlineAt: Type.Optional(UnixMs)
 }
-const Drain = Type.Object({ ...progress, workers: Type.Optional(Type.Array(Type.Object({ worker: Type.String(), ...progress }))) })
+const Drain = Type.Object({
+  ...progress,
+  workers: Type.Optional(Type.Array(Type.Object({ worker: Type.String(), ...progress }), { description: 'Of several processes behind one port, those that answered' })),
+  unanswered: Type.Optional(Type.Array(Type.String(), { description: 'Workers that did not answer: they count for nothing here' }))
+})
 
 const Connections = Type.Object({
   total: Type.Integer({ minimum: 0, description: 'Open connections, whatever was asked for' }),

@@ -112,7 +112,7 @@ export class Inbound {
   }
 
   #onSend (connection: Connection, frame: SendFrame, bytes: number): void {
-    if (!this.#takeMessage(connection, frame.msgId)) return
+    if (!this.#takeMessage(connection, frame.msgId, frame.recipient)) return
     if (connection.draining) {
       // Not acknowledged, so the client sends it again to the node it connects to next.
       this.#remember(connection, frame.msgId, frame.recipient, 'DRAINING')
@@ -130,10 +130,10 @@ export class Inbound {
     if (connection.state === 'open' || connection.inbox.length >= EARLY_FRAMES || connection.inboxBytes >= INBOX_BYTES) this.#pause(connection)
   }
 
-  #takeMessage (connection: Connection, msgId: string | undefined): boolean {
+  #takeMessage (connection: Connection, msgId: string | undefined, recipient = ''): boolean {
     const verdict = this.#options.limits.takeMessage(connection.user)
     if (verdict.pass) return true
-    this.#remember(connection, msgId, '', 'RATE_LIMIT_EXCEEDED')
+    this.#remember(connection, msgId, recipient, 'RATE_LIMIT_EXCEEDED')
     this.#limited(connection, verdict, 'send_msg', msgId)
     return false
   }

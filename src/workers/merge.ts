@@ -46,7 +46,7 @@ const SEVERITY: Readonly<Record<DependencyReport['state'], number>> = { up: 0, u
 /** How far along a drain is; all of them are as far as the last one. */
 const PHASES: readonly DrainPhase[] = ['off', 'delay', 'closing', 'held']
 
-export function mergeDrain (answers: ReadonlyArray<Answer<DrainProgress>>): DrainProgress & { readonly workers: ReadonlyArray<{ readonly worker: string } & Partial<DrainProgress>> } {
+export function mergeDrain (answers: ReadonlyArray<Answer<DrainProgress>>): DrainProgress & { readonly workers: ReadonlyArray<{ readonly worker: string } & DrainProgress>, readonly unanswered?: readonly string[] } {
   const told = answers.flatMap(({ value }) => value === undefined ? [] : [value])
   const sum = (field: 'total' | 'closed' | 'remaining' | 'closesPerSecond'): number => told.reduce((total, progress) => total + (progress[field] ?? 0), 0)
   const times = (field: 'startedAt' | 'deadlineAt'): number[] => told.flatMap((progress) => progress[field] ?? [])
@@ -59,14 +59,20 @@ export function mergeDrain (answers: ReadonlyArray<Answer<DrainProgress>>): Drai
     closesPerSecond: sum('closesPerSecond'),
     ...(offers.length > 0 && { offeredPerSecond: offers.reduce((total, offer) => total + offer, 0) }),
     ...(times('startedAt').length > 0 && { startedAt: Math.min(...times('startedAt')), deadlineAt: Math.max(...times('deadlineAt')) }),
-    workers: answers.map(({ worker, value }) => ({ worker, ...value }))
+    workers: answers.flatMap(({ worker, value }) => value === undefined ? [] : [{ worker, ...value }]),
+    ...silent(answers)
   }
 }
 
 export function mergeConnections (answers: ReadonlyArray<Answer<ConnectionList>>, limit: number): ConnectionList {
   const connections = answers.flatMap(({ value }) => value?.connections ?? []).slice(0, limit)
-  const unanswered = answers.flatMap(({ worker, value }) => value === undefined ? [worker] : [])
-  return { total: answers.reduce((total, { value }) => total + (value?.total ?? 0), 0), listed: connections.length, connections, ...(unanswered.length > 0 && { unanswered }) }
+  return { total: answers.reduce((total, { value }) => total + (value?.total ?? 0), 0), listed: connections.length, connections, ...silent(answers) }
+}
+
+/** Names those that did not answer, if any: what they know is missing. */
+function silent (answers: ReadonlyArray<Answer<unknown>>): { readonly unanswered?: readonly string[] } {
+  const names = answers.flatMap(({ worker, value }) => value === undefined ? [worker] : [])
+  return names.length === 0 ? {} : { unanswered: names }
 }
 
 /** Each worker is a node of its own; `elsewhere`: what one of them heard of the nodes beside them. */

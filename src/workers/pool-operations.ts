@@ -18,7 +18,8 @@ export function poolOperations (pool: Pick<WorkerPool, 'ask' | 'askOne' | 'setDr
       pool.setDraining(false)
       const answers = await pool.ask<Awaited<ReturnType<Operations['cancelDrain']>>>('cancelDrain')
       return {
-        cancelled: answers.every(({ value }) => value?.cancelled === true),
+        // One that is silent is told among the unanswered; it is not ending.
+        cancelled: answers.every(({ value }) => value?.cancelled !== false),
         progress: mergeDrain(answers.map(({ worker, value }) => ({ worker, value: value?.progress })))
       }
     },

@@ -3,7 +3,7 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import t, { type Test } from 'tap'
 import { drainCommand } from '../../../bin/commands/drain.ts'
-import { EXIT_NO, EXIT_OK, EXIT_UNAVAILABLE } from '../../../bin/exit-codes.ts'
+import { EXIT_NO, EXIT_OK, EXIT_UNAVAILABLE, EXIT_USAGE } from '../../../bin/exit-codes.ts'
 import type { DrainProgress } from '../../../src/connections/drain.ts'
 import { mergeDrain } from '../../../src/workers/merge.ts'
 
@@ -22,9 +22,10 @@ async function primary (t: Test, status: number, ...answers: ReadonlyArray<Reado
   return { url: `http://127.0.0.1:${(http.address() as AddressInfo).port}`, asked }
 }
 
+/** A minute passes between two looks at the clock. */
 async function run (...args: string[]) {
-  let [out, err] = ['', '']
-  const code = await drainCommand(args, { out: (text) => { out += text }, err: (text) => { err += text } }, {}, 1)
+  let [out, err, nowMs] = ['', '', 0]
+  const code = await drainCommand(args, { out: (text) => { out += text }, err: (text) => { err += text } }, {}, { pollMs: 1, nowMs: () => (nowMs += 60_000) })
   return { code, out, err }
 }
 
@@ -43,8 +44,19 @@ t.test('--wait waits for a worker that does not answer', async (t) => {
   t.strictSame(asked, ['POST', 'GET', 'GET', 'GET'])
 })
 
+t.test('--wait gives up at its time', async (t) => {
+  const busy: DrainProgress = { phase: 'closing', total: 2, closed: 1, remaining: 1 }
+  for (const [answer, code, phase] of [[[busy, HELD], EXIT_NO, /closing/], [[HELD, undefined], EXIT_UNAVAILABLE, /held/]] as const) {
+    const { url, asked } = await primary(t, 200, answer, answer, answer, answer)
+    t.match(await run('--admin', url, '--wait', '--timeout', '3m'), { code, out: phase })
+    t.strictSame(asked, ['POST', 'GET', 'GET'])
+  }
+  t.match(await run('--admin', 'http://127.0.0.1:1', '--wait', '--timeout', 'soon'), { code: EXIT_USAGE, err: /--timeout soon: it is a time like/ })
+  t.match(await run('--admin', 'http://127.0.0.1:1', '--timeout', '3m'), { code: EXIT_USAGE, err: /--timeout is for --wait/ })
+})
+
 t.test('of a worker that does not answer nobody says that it is ending', async (t) => {
-  const silent = await primary(t, 409, [OFF, undefined])
+  const silent = await primary(t, 200, [OFF, undefined])
   const { code, out } = await run('--admin', silent.url, '--cancel')
   t.equal(code, EXIT_UNAVAILABLE)
   t.match(out, /worker w1 does not answer/)

@@ -35,9 +35,10 @@ t.test('a drain is as far as the last of them, and its numbers are their sums', 
     offeredPerSecond: 50,
     startedAt: 90,
     deadlineAt: 950,
-    workers: [{ worker: 'a', ...closing }, { worker: 'b', ...held }, { worker: 'c' }]
+    workers: [{ worker: 'a', ...closing }, { worker: 'b', ...held }],
+    unanswered: ['c']
   })
-  t.strictSame(mergeDrain([{ worker: 'a', value: undefined }]), { phase: 'off', total: 0, closed: 0, remaining: 0, closesPerSecond: 0, workers: [{ worker: 'a' }] })
+  t.strictSame(mergeDrain([{ worker: 'a', value: undefined }]), { phase: 'off', total: 0, closed: 0, remaining: 0, closesPerSecond: 0, workers: [], unanswered: ['a'] })
   t.strictSame(mergeDrain([{ worker: 'a', value: { phase: 'off', total: 0, closed: 0, remaining: 3 } }]).remaining, 3)
 })
 

@@ -27,11 +27,13 @@ t.test('the name of the node means all its workers, any other name is for them t
   t.strictSame(asked, [['connections', { user: 'ann', limit: 5 }], ['connections', { limit: 5, node: 'gateway-1' }], ['connections', { limit: 5 }]])
 })
 
-t.test('workers that come later drain as well, until it is called off; one that is silent does not call it off', async (t) => {
+t.test('workers that come later drain as well, until it is called off; one that is silent is named, one that is ending refuses', async (t) => {
   const { asked, operations } = fakePool((worker) => worker === 'gateway-0' ? { cancelled: true, progress: { phase: 'off', total: 0, closed: 0, remaining: 3 } } : undefined)
   await operations.startDrain()
-  t.match(await operations.cancelDrain(), { cancelled: false, progress: { remaining: 3, workers: [{ worker: 'gateway-0', phase: 'off' }, { worker: 'gateway-1' }] } })
+  t.match(await operations.cancelDrain(), { cancelled: true, progress: { remaining: 3, workers: [{ worker: 'gateway-0', phase: 'off' }], unanswered: ['gateway-1'] } })
   t.strictSame(asked, [true, ['startDrain', undefined], false, ['cancelDrain', undefined]])
+  const ending = fakePool((worker) => worker === 'gateway-0' ? { cancelled: false, progress: { phase: 'held', total: 3, closed: 3, remaining: 0 } } : undefined)
+  t.match(await ending.operations.cancelDrain(), { cancelled: false, progress: { phase: 'held', unanswered: ['gateway-1'] } })
 })
 
 t.test('the nodes beside the workers are asked by one of them, and only where the whole cluster is asked', async (t) => {
