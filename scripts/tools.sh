@@ -119,15 +119,16 @@ unpack() { # PACKAGE=VERSION PROGRAM...: unpacked, not installed: no daemon is s
 }
 
 install() { # PROGRAM PACKAGE==VERSION...: all that it needs, into a virtual environment of its own
-  local program=$1 stamp=$BIN/.$1 folder=$BIN/../python-$1
+  local program=$1 stamp=$BIN/.$1 folder=$BIN/../python-$1 wanted
   shift
-  if [ -x "$BIN/$program" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$*" ]; then return 0; fi
+  wanted="$* in $PWD" # its programs name their interpreter by its whole path
+  if [ -x "$BIN/$program" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ]; then return 0; fi
   python3 -c 'import ensurepip, venv' 2>/dev/null || packages python3-venv
   say "pip install $*"
   python3 -m venv --clear "$folder" >&2
   "$folder/bin/pip" install --quiet --disable-pip-version-check --no-deps "$@" >&2
   ln -sf "../python-$program/bin/$program" "$BIN/$program"
-  printf '%s\n' "$*" >"$stamp"
+  printf '%s\n' "$wanted" >"$stamp"
 }
 
 browser() { # not pinned: Debian keeps only the version that has the latest fixes

@@ -69,6 +69,11 @@ function person (page: Page, name: string) {
   }
 }
 
+/** The page draws when it comes to it: a key that was pressed shows a moment later. */
+async function has (locator: Locator, attribute: string, value: string): Promise<void> {
+  await eventually(async () => await locator.getAttribute(attribute) === value, PATIENCE_MS)
+}
+
 async function sees (locator: Locator, text: RegExp, patienceMs = PATIENCE_MS): Promise<void> {
   let last = ''
   await eventually(async () => {
@@ -194,13 +199,13 @@ t.test('faults: a cut, a slow client, a node that is killed and one that is drai
   await t.test('a slow client takes its time', async (t) => {
     const slow = bob.panel.getByRole('button', { name: 'Slow bob' })
     await slow.click()
-    await eventually(async () => await slow.getAttribute('aria-pressed') === 'true', PATIENCE_MS)
+    await has(slow, 'aria-pressed', 'true')
     await alice.say('Slowly')
     await sees(bob.last, /Slowly/)
     const [, taken, unit] = /([\d.]+) (m?s)$/.exec(await bob.last.innerText()) ?? []
     t.ok(Number(taken) * (unit === 's' ? 1_000 : 1) >= 700, `it took ${String(taken)} ${String(unit)}`)
     await slow.click()
-    await eventually(async () => await slow.getAttribute('aria-pressed') === 'false', PATIENCE_MS)
+    await has(slow, 'aria-pressed', 'false')
   })
 
   for (const [fault, words] of [['Kill', /was killed/], ['Drain', /has ended/]] as const) {
@@ -244,7 +249,7 @@ t.test('by keyboard, on a phone, in dark and in light', async (t) => {
     await tabTo(/^bob/i)
     await page.keyboard.press('ArrowRight')
     t.match(await focused(), /carol/i)
-    t.equal(await alice.tab('carol').getAttribute('aria-selected'), 'true')
+    await has(alice.tab('carol'), 'aria-selected', 'true')
     await page.keyboard.press('End')
     t.match(await focused(), /friends/i)
     await page.keyboard.press('Home')
@@ -253,7 +258,8 @@ t.test('by keyboard, on a phone, in dark and in light', async (t) => {
     await page.keyboard.type('By keyboard')
     await page.keyboard.press('Enter')
     await tick(alice.last, 'delivered')
-    t.equal(await alice.panel.getAttribute('data-reading'), 'true', 'whose panel has the focus reads')
+    // Whose panel has the focus reads.
+    await has(alice.panel, 'data-reading', 'true')
     await tabTo(/^Kill\s+node 1/)
     t.equal(await page.evaluate('getComputedStyle(document.activeElement).outlineStyle'), 'solid', 'the focus is seen')
     await page.keyboard.press('Enter')
