@@ -87,12 +87,16 @@ export { send, afterClose }
   const asked: string[] = []
   const told: unknown[] = []
   const message = (n: number): Frame => ({ msg_id: `h${n}`, sender: 'bob', recipient: 'ann', content: 'from the history', sequence_number: n })
+  const late: Frame[][] = []
   let sent = 0
   await client.begin({
     url: node.url,
     token: async () => tokenFor('ann', { issuedAtS: Math.floor(Date.now() / 1_000) + ++sent }),
     history: async (conversation, after) => {
       asked.push(`${conversation} ${after}`)
+      if (conversation === 'bob' && late.length === 2) await im.push({ msgId: 'p11', sequenceNumber: 11n, conversationId: 'ann' })
+      const page = conversation === 'bob' ? late.shift() : undefined
+      if (page !== undefined) return page
       return after === 2 ? [message(3), message(4)] : after === 5 ? [message(7)] : []
     },
     show: ({ msg_id: id }, conversation) => { shown.push(`${conversation} ${String(id)}`) },
@@ -125,9 +129,12 @@ export { send, afterClose }
   await eventually(() => node.services.im.requests.at(-1)?.recipient === 'carol', PATIENCE_MS)
   node.services.im.behave = () => undefined
   const before = asked.length
+  late.push([], [message(10)])
   for (const connection of node.app.gateway.hub.user('ann')?.connections.slice() ?? []) node.app.gateway.sessions.close(connection, 'heartbeatTimeout')
   t.equal(await open, 1, 'sent again in the next session')
   t.ok(asked.slice(before).includes('bob 9'), 'which asks for what it missed')
+  await eventually(() => shown.length === 8, PATIENCE_MS)
+  t.strictSame(shown.slice(6), ['bob h10', 'bob p11'], 'what came during a page that does not have it is asked for')
 
   t.match(await im.disconnect('ann'), { disconnected: 1 })
   await eventually(() => told.length > 0, PATIENCE_MS)
@@ -212,16 +219,36 @@ async def refuse():
     sending.cancel()
     return times
 times = FastLoop().run_until_complete(refuse())
+async def overtake():
+    shown.clear()
+    pages = [[], [message(11)]]
+    class Late(Around):
+        async def history(self, conversation, after):
+            if len(pages) == 2:
+                await space["received"](message(12))
+            return pages.pop(0) if pages else []
+    space.update(around=Late(), socket=Socket(), lines={})
+    await space["catch_up"](space["conversations"]["bob"])
+    await asyncio.sleep(2)
+    given_up = asyncio.create_task(space["send"]("carol", "nobody waits for its answer"))
+    await asyncio.sleep(0)
+    given_up.cancel()
+    await asyncio.sleep(0)
+    await space["answered"]({"type": "ack", "msg_id": sent[-1]["msg_id"], "sequence_number": 1})
+    return shown[:]
+before, wrote = shown[:], sent[:]
+late = FastLoop().run_until_complete(overtake())
 delays = [[space["after_close"](code, announced, 10_000) for announced in (None, 740)] for code in json.loads(sys.argv[2])]
-print(json.dumps({"delays": delays, "times": times, "number": number, "shown": shown, "sent": [[frame["type"], frame["msg_id"]] for frame in sent]}))
+print(json.dumps({"delays": delays, "times": times, "number": number, "shown": before, "late": late, "sent": [[frame["type"], frame["msg_id"]] for frame in wrote]}))
 `
   const run = spawnSync('python3', ['-c', harness, path, JSON.stringify(CODES)], { encoding: 'utf8', timeout: 30_000 })
   t.equal(run.status, 0, run.stderr)
-  const told = JSON.parse(run.stdout) as { readonly delays: unknown, readonly times: number[], readonly number: number, readonly shown: string[], readonly sent: Array<readonly [type: string, msgId: string]> }
+  const told = JSON.parse(run.stdout) as { readonly delays: unknown, readonly times: number[], readonly number: number, readonly shown: string[], readonly late: string[], readonly sent: Array<readonly [type: string, msgId: string]> }
   t.same(told.delays, DELAYS.map((delays) => delays.map((delay) => delay ?? null)))
   t.same(told.times, Array.from({ length: 41 }, (_, n) => 0.75 * n), 'a message that is refused for half a minute goes once for each refusal')
   t.equal(told.number, 1)
   t.strictSame(told.shown, ['bob m2', 'bob m3', 'bob m4', 'bob m5', ['bob', 5, 7], 'bob m7', 'bob m8', ['bob', 8, 10], 'bob m10'])
+  t.strictSame(told.late, ['bob m11', 'bob m12'], 'what came during a page that does not have it is asked for')
   const [first, again, ...acks] = told.sent
   t.strictSame([first?.[0], first], ['send_msg', again], 'the same frame again')
   t.strictSame(acks, [['ack', 'm2'], ['ack', 'm2'], ['ack', 'm5'], ['ack', 'm8'], ['ack', 'm10']])
