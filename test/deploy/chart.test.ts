@@ -50,6 +50,10 @@ function release (cluster: Cluster): { readonly written: KubernetesObject[], rea
   return { written: parseAllDocuments(manifest, { version: '1.1' }).map((document) => document.toJS() as KubernetesObject), stored: cluster.stored(NAMESPACE, manifest) }
 }
 
+function notes (cluster: Cluster): string {
+  return cluster.ask('helm', ['get', 'notes', 'chat', '--namespace', NAMESPACE])
+}
+
 /** The server writes large quantities shorter. */
 function plain (object: KubernetesObject | undefined): KubernetesObject {
   return JSON.parse(JSON.stringify(object), (key, value: unknown) => key === 'averageValue' ? String(value).replace(/k$/, '000') : value) as KubernetesObject
@@ -139,12 +143,14 @@ t.test('helm installs the chart into a real API server, upgrades it, rolls it ba
     for (const { spec } of services) t.match(labels, spec['selector'] as Selector)
     const { matchLabels } = find('ServiceMonitor').spec['selector'] as { readonly matchLabels: Selector }
     for (const { metadata } of services) t.match(metadata.labels, matchLabels)
+    t.match(notes(cluster), /All clients count as one .* set config\.TRUSTED_PROXIES/)
   })
 
   await t.test('an upgrade leaves the number of pods to the autoscaler', async (t) => {
     cluster.ask('kubectl', ['scale', 'deployment', NAME, '--namespace', NAMESPACE, '--replicas=7'])
-    upgraded(t, cluster, { ...OWN, config: { LOG_LEVEL: 'debug' } })
+    upgraded(t, cluster, { ...OWN, config: { TRUSTED_PROXIES: '10.244.0.0/16' } })
     t.equal(deploymentOf(release(cluster).stored).spec.replicas, 7)
+    t.notMatch(notes(cluster), /TRUSTED_PROXIES/)
   })
 
   await t.test('a wrong value is refused by name before anything changes', async (t) => {

@@ -16,6 +16,7 @@ interface Service {
   readonly volumes?: readonly string[]
   readonly profiles?: readonly string[]
   readonly secrets?: readonly string[]
+  readonly read_only?: boolean
   readonly depends_on?: object
   readonly stop_grace_period?: string
 }
@@ -23,7 +24,7 @@ interface Service {
 const root = join(import.meta.dirname, '../..')
 const read = (path: string): string => readFileSync(join(root, path), 'utf8')
 const text = read('deploy/compose.yaml')
-const { services, secrets } = parse(text, { merge: true }) as { readonly services: Readonly<Record<string, Service>>, readonly secrets: object }
+const { services, secrets } = parse(text, { merge: true }) as { readonly services: Readonly<Record<string, Service>>, readonly secrets: Readonly<Record<string, object>> }
 const gateways = Object.entries(services).filter(([name]) => name.startsWith('gateway-'))
 
 /** Fails as `docker compose config` would. */
@@ -60,7 +61,7 @@ t.test('a gateway takes the environment that it is given, its secrets as files, 
   t.equal(gateways.length, 3)
   const file = 'x'.repeat(40)
   const probe = { hostName: () => 'container', memoryLimitBytes: () => 1024 ** 3, openFilesLimit: () => 1_048_576, readFile: () => file }
-  for (const [name, { environment = {}, secrets: taken = [], stop_grace_period: grace = '' }] of gateways) {
+  for (const [name, { environment = {}, secrets: taken = [], stop_grace_period: grace = '', read_only: isReadOnly }] of gateways) {
     const env = Object.fromEntries(Object.entries(environment).map(([key, value]) => [key, String(value).replace(/^\$\{\w+:-(.+)\}$/, '$1')]))
     const config = loadConfig(env, { requireServices: true, probe })
     t.equal(config.node.nodeId, name)
@@ -68,7 +69,8 @@ t.test('a gateway takes the environment that it is given, its secrets as files, 
     for (const [key, path] of Object.entries(env).filter(([key]) => key.endsWith('_FILE'))) {
       t.ok(taken.some((secret) => path === `/run/secrets/${secret}`), key)
     }
-    for (const secret of taken) t.ok(secret in secrets, secret)
+    t.equal(isReadOnly, true)
+    for (const secret of taken) t.strictSame(Object.keys(secrets[secret] ?? {}), ['file'], `${secret}: Docker refuses any other kind where a container is read-only`)
     t.ok(Number.parseInt(grace) * 1_000 > config.drain.timeoutMs)
   }
 })

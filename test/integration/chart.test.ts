@@ -86,7 +86,7 @@ t.test('The chart is clean for helm and renders a Deployment with its budget, tw
   const ws = find<Service>(output, 'Service', 'chat-im-gateway')
   const grpc = find<Service>(output, 'Service', 'chat-im-gateway-grpc')
   t.match(ws.spec, { type: 'ClusterIP', ports: [{ name: 'ws', port: 8080, targetPort: 'ws' }] })
-  t.match(grpc.spec, { clusterIP: 'None', ports: [{ name: 'grpc', port: 9093, targetPort: 'grpc' }] })
+  t.match(grpc.spec, { clusterIP: 'None', publishNotReadyAddresses: true, ports: [{ name: 'grpc', port: 9093, targetPort: 'grpc' }] })
   for (const selector of [ws.spec.selector, grpc.spec.selector, deployment.spec.selector.matchLabels]) {
     t.match(deployment.spec.template.metadata.labels, selector)
   }
@@ -181,6 +181,7 @@ t.test('What would be a pod that does not start is refused by name', async (t) =
   for (const name of ['WS_TLS_CERT', 'WS_TLS_KEY']) t.match(template(...ADDRESSES, `secrets.keys={GRPC_AUTH_TOKEN,${name}}`).words, /WS_TLS_CERT and WS_TLS_KEY come together/)
   t.match(template(...ADDRESSES, 'podLabels.app\\.kubernetes\\.io/name=x').words, /podLabels\.app\.kubernetes\.io\/name: the pods are found by it/)
   t.match(helm(['template', '1chat', chart, '--kube-version', '1.34.0', ...ADDRESSES.flatMap((setting) => ['--set', setting])]).words, /the release 1chat: its name begins with a letter/)
+  t.match(template(...ADDRESSES, 'config.WORKERS=4').words, /config\.WORKERS: a pod is one process/)
   t.match(template(...ADDRESSES, 'config.WS_PORT=81').words, /config\.WS_PORT: the chart sets it/)
   t.match(template(...ADDRESSES, 'config.GRPC_AUTH_TOKEN=x').words, /config\.GRPC_AUTH_TOKEN: it is among secrets\.keys/)
 })
@@ -300,7 +301,7 @@ t.test('Prometheus finds the port with the metrics, and gets the rules of deploy
   const rule = find<Rendered>(output, 'PrometheusRule', 'chat-im-gateway')
   t.match(rule.metadata.labels, { release: 'prometheus' })
   const own = readFileSync(join(root, 'deploy/prometheus/im-gateway.rules.yaml'), 'utf8')
-  t.same(rule.spec, parse(own.replaceAll('docs/runbook.md#', 'https://wiki.example/runbook#')))
+  t.same(rule.spec, parse(own.replaceAll('docs/runbook.md#', 'https://wiki.example/runbook#').replace('absent(im_gateway_build_info)', 'absent(im_gateway_build_info{namespace="default",job="chat-im-gateway"})')))
   t.match(output, /runbook_url: https:\/\/wiki\.example\/runbook#imgatewayabsent/)
 })
 
