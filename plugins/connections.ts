@@ -57,6 +57,7 @@ export default fp<ConnectionsOptions>(async function connections (fastify, optio
     retryAfterSeconds: () => randomInt(1, 6)
   })
   const sockets = wsSockets()
+  let isClosing = false
   const core = createCore({
     ...options.core,
     driver: sockets.driver,
@@ -92,6 +93,7 @@ export default fp<ConnectionsOptions>(async function connections (fastify, optio
       handleProtocols: (protocols: Set<string>) => protocols.has(SUBPROTOCOL) ? SUBPROTOCOL : false
     } as never,
     preClose: (done) => {
+      isClosing = true
       fastify.server.removeListener('upgrade', onUpgrade)
       // Whoever is still here was not drained: the app is closed without a shutdown.
       for (const connection of core.hub.all.slice()) core.sessions.close(connection, 'shutdown')
@@ -107,7 +109,10 @@ export default fp<ConnectionsOptions>(async function connections (fastify, optio
     guard,
     accept (ws: WebSocket, request: IncomingMessage, accepted: Accepted) {
       guard.done(request.socket)
-      sockets.attach(ws, core.sessions.accept(socketOf(ws), accepted))
+      const connection = core.sessions.accept(socketOf(ws), accepted)
+      sockets.attach(ws, connection)
+      // Its handshake was under way when the others were closed.
+      if (isClosing) core.sessions.close(connection, 'shutdown')
     }
   })
   core.start()

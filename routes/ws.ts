@@ -75,6 +75,8 @@ export default fp<WsRouteOptions>(async function wsRoute (fastify, options) {
 
       const admission = await fastify.registry.admit(identity.userId, deviceId)
       if (!admission.ok) return refused(request, reply, admission.code)
+      // A drain that has ended meanwhile closes nobody any more.
+      if (options.refusal() === 'SERVER_SHUTDOWN') return refused(request, reply, 'SERVER_SHUTDOWN')
       request.accepted = { identity, deviceId, revision: admission.revision, receivedAtMs }
     },
     handler: async (_request, reply) => refuse(reply, 'UPGRADE_REQUIRED'),

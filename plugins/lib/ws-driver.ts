@@ -24,7 +24,7 @@ const NO_EXTENSIONS = Object.freeze({})
 /** What `ws` says where no close frame came. */
 const ABNORMAL = 1006
 
-type Raw = NetSocket & { [kConnection]?: Connection, _httpMessage?: ServerResponse | null, _peername?: object | undefined }
+type Raw = NetSocket & { [kConnection]?: Connection | undefined, _httpMessage?: ServerResponse | null, _peername?: object | undefined }
 
 /** Who is told what happens on a socket. */
 export interface SocketEvents {
@@ -32,7 +32,7 @@ export interface SocketEvents {
   /** A ping or a pong; whether a ping is to be answered. */
   onControl (connection: Connection): boolean
   onDrained (connection: Connection): void
-  /** A close frame of `ws` itself, to a violation or to the client's close, is about to be written. */
+  /** A close frame of ours, or of `ws` to a violation, is about to be written. */
   onClosing (connection: Connection): void
   /** Whatever code the client gave, it closed: the others of the table are ours to say. */
   onClosed (connection: Connection, kind: CloseKind): void
@@ -50,6 +50,7 @@ export interface WsSockets {
 /** A socket of a device. */
 abstract class DeviceSocket extends WebSocket {
   declare readonly _socket: Raw | null
+  declare readonly _closeFrameReceived: boolean
   /** Where listeners would be: an empty table takes 180 bytes. */
   _events: undefined
   /** None is ever negotiated; one table for all. */
@@ -65,7 +66,11 @@ abstract class DeviceSocket extends WebSocket {
 export function wsSockets (): WsSockets {
   let events: SocketEvents
   // One for all sockets of the app.
-  function onDrain (this: Raw): void { events.onDrained(this[kConnection] as Connection) }
+  function onDrain (this: Raw): void {
+    const connection = this[kConnection] as Connection
+    this[kConnection] = undefined
+    events.onDrained(connection)
+  }
 
   class AppSocket extends DeviceSocket {
     override emit (event: string | symbol, first?: unknown, second?: unknown): boolean {
@@ -85,9 +90,12 @@ export function wsSockets (): WsSockets {
       return true
     }
 
-    /** `ws` closes before it tells why: the answers to the frames before leave first. */
+    /** `ws` closes before it tells why: the answers to the frames before leave first. A client that closed hears no more, though its end of TCP may take its time. */
     override close (code?: number, reason?: string | Buffer): void {
-      if (this.connection !== undefined && this.readyState === this.OPEN) events.onClosing(this.connection)
+      if (this.connection !== undefined && this.readyState === this.OPEN) {
+        if (this._closeFrameReceived) events.onClosed(this.connection, 'clientClosed')
+        else events.onClosing(this.connection)
+      }
       super.close(code, reason)
     }
 
@@ -107,8 +115,10 @@ export function wsSockets (): WsSockets {
         raw.write(frames)
         letGo(deviceSocket(socket), raw)
         if (raw.writableLength === 0 || !raw.writableNeedDrain) return true
-        raw[kConnection] = deviceSocket(socket).connection as Connection
-        raw.once('drain', onDrain) // only while it stalls: a socket that never does has no such listener
+        if (raw[kConnection] === undefined) {
+          raw[kConnection] = deviceSocket(socket).connection as Connection
+          raw.once('drain', onDrain) // one, and only while it stalls: a socket that never does has no such listener
+        }
         return false
       },
       bufferedBytes: (socket) => rawOf(socket)?.writableLength ?? 0,

@@ -84,6 +84,8 @@ export class SlowReaders {
     const now = clock.monotonicMs()
     for (const connection of this.#watched) {
       if (connection.stalledSinceMs !== 0 && driver.bufferedBytes(connection.socket) === 0) onDrained(connection)
+      // A socket that is not read cannot show life: its time begins when it is read again.
+      if (connection.paused && connection.probedAtMs !== 0) connection.probedAtMs = now
       if (connection.stalledSinceMs !== 0 && now - connection.stalledSinceMs >= writeWaitMs) onOverdue(connection, 'age')
       else if (connection.probedAtMs !== 0 && now - connection.probedAtMs >= writeWaitMs) onOverdue(connection, 'silent')
     }

@@ -104,12 +104,12 @@ export class Tracker {
 
   /**
    * Nothing will be acknowledged there any more. With a `successor`, a connection of the same device, what waits is written
-   * once more to it and waits on until the same deadline [GW-CON-6]; without one it is settled at once [GW-ACK-4].
+   * once more to it and waits on until the same deadline [GW-CON-6]; without one it is settled at once [GW-ACK-4]: as MOVED where the device may be elsewhere.
    */
   connectionClosed (connection: Connection, reason: 'gone' | 'slow', successor?: Connection): void {
     const list = connection.pending
     if (list === null) return
-    const outcome: WaitOutcome = reason === 'slow' ? 'SLOW' : connection.closedFor === 'replaced' ? 'MOVED' : 'GONE'
+    const outcome: WaitOutcome = reason === 'slow' ? 'SLOW' : connection.closedFor === 'replaced' || connection.held ? 'MOVED' : 'GONE'
     for (let push = list.first; push !== null; push = list.first) {
       if (successor === undefined) this.#settleAll(push, outcome)
       else this.#move(push, successor)

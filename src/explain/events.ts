@@ -16,7 +16,7 @@ const OUTCOME_STEPS: Readonly<Record<string, ExplainStep>> = {
 const OUTCOME_TEXTS: Readonly<Record<string, string>> = {
   SLOW: 'its queue, or the list of its unanswered pushes, is full',
   GONE: 'its socket closed',
-  MOVED: 'the device is on another node now',
+  MOVED: 'the device is looked for on other nodes',
   REPLACED: 'sent again to the new connection of the device',
   DRAINING: 'the connection is being drained: the client sends it again to its next node',
   CONNECTION_CLOSED: 'the connection closed before its turn: the client sends it again',

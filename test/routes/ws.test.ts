@@ -176,11 +176,13 @@ t.test('a session that ends before its welcome has its answer, and the code of i
   t.match(text.slice(text.indexOf('\r\n\r\n') + 4), '\u0088\u0002\u0003\u00ea', 'a close frame with 1002')
 })
 
+const UPGRADE = 'GET /ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nAuthorization: Bearer ann/phone\r\n\r\n'
+
 /** A bare socket that asked for an upgrade, and the first that comes back. */
 function upgrade (t: Test, port: number) {
   const socket = connectTcp(port, '127.0.0.1').setEncoding('latin1')
   t.teardown(() => { socket.destroy() })
-  socket.write('GET /ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nAuthorization: Bearer ann/phone\r\n\r\n')
+  socket.write(UPGRADE)
   return { socket, first: once(socket, 'data') as Promise<[string]> }
 }
 
@@ -222,6 +224,48 @@ t.test('what breaks the protocol closes with its code and is counted by it', asy
 function rawSocket (socket: WebSocket): NodeJS.WritableStream {
   return (socket as unknown as { _socket: NodeJS.WritableStream })._socket
 }
+
+t.test('a client that closed is gone with its close frame, however long its end of TCP takes [GW-ACK-4]', async (t) => {
+  const { port, app, registry } = await edge(t, { connections: { closeTimeoutMs: 60_000 } })
+  const socket = connectTcp({ port, host: '127.0.0.1', allowHalfOpen: true }).setEncoding('latin1')
+  t.teardown(() => { socket.destroy() })
+  socket.write(UPGRADE)
+  t.match(String((await once(socket, 'data'))[0]), /"type":"welcome"/)
+  const settled: string[] = []
+  const [connection] = app.gateway.hub.all
+  app.gateway.tracker.push(connection as Connection, 'm1', Buffer.from([0x81, 0x00]), 60_000, { settled: (_device, outcome) => { settled.push(outcome) } })
+  socket.write(Buffer.from([0x88, 0x80, 0, 0, 0, 0]))
+  let text = ''
+  while (!text.endsWith('\u0088\u0000')) text += String((await once(socket, 'data'))[0])
+  t.equal(text, '\u0081\u0000\u0088\u0000', 'what was queued for it leaves before the answer')
+  t.equal(app.gateway.hub.connectionCount, 0)
+  t.strictSame(settled, ['GONE'])
+  t.equal(registry.unregistered.length, 1)
+  t.match(await app.metrics.expose(), /im_gateway_connections_closed_total\{reason="client_closed"\} 1/)
+})
+
+t.test('a handshake that a drain overtakes is refused, one that the end of the app overtakes is closed at once [GW-END-1]', async (t) => {
+  const { url, state, registry, refusedWith, app } = await edge(t)
+  const admits: Array<(admission: Admission) => void> = []
+  registry.admit = () => new Promise((resolve) => { admits.push(resolve) })
+  const refused = refusedWith(bearer('ann/phone'))
+  while (admits.length === 0) await new Promise((resolve) => setImmediate(resolve))
+  state.refusal = 'SERVER_SHUTDOWN'
+  admits[0]?.({ ok: true, revision: 1 })
+  t.match(await refused, { status: 503, code: 'SERVER_SHUTDOWN' })
+  t.equal(state.accepted, 0)
+
+  state.refusal = undefined
+  const late = new WebSocket(url, { headers: bearer('ann/phone') })
+  late.on('error', () => {})
+  while (admits.length === 1) await new Promise((resolve) => setImmediate(resolve))
+  const ended = app.close()
+  // Its server listens no more once the others were closed.
+  while (app.server.listening) await new Promise((resolve) => setImmediate(resolve))
+  admits[1]?.({ ok: true, revision: 1 })
+  await Promise.all([once(late, 'close'), ended])
+  t.equal(app.gateway.hub.connectionCount, 0)
+})
 
 t.test('a client that resets its connection is gone, the node lives', async (t) => {
   const { url, app } = await edge(t)
@@ -265,6 +309,30 @@ t.test('a reader that stops is closed with 4001 while others are served [GW-OUT-
   slow.resume()
   t.match(await slow.closed(), { code: 4001 })
   await healthy.close()
+})
+
+t.test('one listener waits for a stalled socket, however many parts were written to it', async (t) => {
+  const { url, app } = await edge(t, { core: { outboxBytes: 50_000_000, writeWaitMs: 60_000 } })
+  const client = new WebSocket(url, { headers: bearer('ann/phone') })
+  await once(client, 'message')
+  const { hub, outbox } = app.gateway
+  const target = hub.device('ann', 'phone') as Connection
+  const { textFrame } = await import('../../src/protocol/encode.ts')
+  const frame = textFrame(JSON.stringify({ type: 'message', pad: 'x'.repeat(20_000) }))
+  client.pause()
+  while (!target.blocked) {
+    outbox.send(target, frame, 'message')
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+  for (let n = 0; n < 300; n++) outbox.send(target, frame, 'message')
+  const raw = (target.socket as unknown as { _socket: Socket })._socket
+  t.equal(raw.listenerCount('drain'), 1)
+  const { queuedBytes } = target
+  client.resume()
+  while (target.queuedBytes === queuedBytes) await new Promise((resolve) => setImmediate(resolve))
+  t.equal(target.blocked, true, 'the kernel did not take all of it')
+  t.equal(raw.listenerCount('drain'), 1)
+  client.terminate()
 })
 
 t.test('a ping is answered with its payload, but for a client that does not read [GW-CON-9]', async (t) => {

@@ -189,6 +189,21 @@ t.test('what the kernel may hide is probed with a ping, and silence is slowness 
   t.equal(outbox.watchedCount, 0)
 })
 
+t.test('a socket that we do not read cannot answer a probe: its time begins when it is read again [GW-OUT-1]', async (t) => {
+  const { outbox, hub, slow, clock } = world({ probeBytes: 100 })
+  const { connection } = connect(hub, 'ann')
+  outbox.send(connection, frame(0, 200), 'message')
+  await settle()
+  connection.pausedAtMs = 0
+  clock.advance(30_000)
+  t.strictSame(slow, [])
+  connection.pausedAtMs = -1
+  clock.advance(9_000)
+  t.strictSame(slow, [])
+  clock.advance(2_000)
+  t.match(slow, [{ connection, limit: 'silent' }])
+})
+
 t.test('a probed reader that is stalled as well stays watched until it drains', async (t) => {
   const { outbox, hub } = world({ probeBytes: 10 })
   const { connection, socket } = connect(hub, 'ann')

@@ -179,14 +179,17 @@ t.test('[GW-ACK-4] a connection that closes settles what waits there at once, by
   const gone = connect(hub, 'ann', 'phone').connection
   const slow = connect(hub, 'ann', 'tablet').connection
   const elsewhere = connect(hub, 'ann', 'web').connection
-  for (const connection of [gone, slow, elsewhere]) push(connection, 'm1')
+  const opening = connect(hub, 'ann', 'watch').connection
+  opening.held = true
+  for (const connection of [gone, slow, elsewhere, opening]) push(connection, 'm1')
   push(gone, 'm2')
   elsewhere.closedFor = 'replaced'
   tracker.connectionClosed(gone, 'gone')
   tracker.connectionClosed(slow, 'slow')
   tracker.connectionClosed(elsewhere, 'gone')
   tracker.connectionClosed(elsewhere, 'gone')
-  t.strictSame(outcomes, ['m1 phone GONE', 'm2 phone GONE', 'm1 tablet SLOW', 'm1 web MOVED'])
+  tracker.connectionClosed(opening, 'gone')
+  t.strictSame(outcomes, ['m1 phone GONE', 'm2 phone GONE', 'm1 tablet SLOW', 'm1 web MOVED', 'm1 watch MOVED'], 'one that was never welcomed may be elsewhere still')
   t.equal(tracker.size, 0)
   t.equal(clock.pendingTimers, 0)
 })

@@ -45,7 +45,7 @@ t.test('[GW-OBS-6] a device\'s part ends as its wait does, and says whether it w
   connection.closedFor = 'replaced'
   push(connection, 'm4')
   tracker.connectionClosed(connection, 'gone')
-  t.strictSame(explain('m4').at(-1), 'replaced: the device is on another node now')
+  t.strictSame(explain('m4').at(-1), 'replaced: the device is looked for on other nodes')
   state.answer = 'closed'
   push(connection, 'm5')
   t.strictSame(explain('m5'), ['queued', 'connection_lost: its socket closed'])
