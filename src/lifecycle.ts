@@ -13,8 +13,8 @@ export interface Running {
   close (): Promise<unknown>
 }
 
-/** Why the process ends. */
-export interface Cause { readonly signal?: string | undefined, readonly error?: unknown }
+/** Why the process ends; `times`: what a primary leaves its worker, instead of its own. */
+export interface Cause { readonly signal?: string | undefined, readonly error?: unknown, readonly times?: DrainTimes | undefined }
 
 export interface LifecycleOptions {
   readonly clock: Clock
@@ -28,6 +28,8 @@ export interface LifecycleOptions {
 export const ERROR_DRAIN_MS = 5000
 /** A start that is under way gets this long to come through, so that what it registered is taken back. */
 export const START_GRACE_MS = 800
+/** What workers need beyond the time for their shutdown to say to the primary that they have ended. */
+export const PRIMARY_MARGIN_MS = 2_000
 
 export class Lifecycle {
   readonly #options: LifecycleOptions
@@ -51,7 +53,7 @@ export class Lifecycle {
     return this.#ending
   }
 
-  async #end ({ signal, error }: Cause): Promise<void> {
+  async #end ({ signal, error, times: given }: Cause): Promise<void> {
     const { clock, logger, drainDelayMs, drainTimeoutMs } = this.#options
     const failed = error !== undefined
     if (failed) logger.error({ err: error }, 'uncaught error, the node ends')
@@ -59,7 +61,8 @@ export class Lifecycle {
     const startedAtMs = clock.monotonicMs()
     if (this.#running === undefined) await this.#within(START_GRACE_MS, this.#starting.catch(() => {}))
     if (this.#running === undefined) return
-    const times = failed ? { delayMs: 0, timeoutMs: Math.min(ERROR_DRAIN_MS, drainTimeoutMs), final: true } : { delayMs: drainDelayMs, timeoutMs: drainTimeoutMs, final: true }
+    const own = failed ? { delayMs: 0, timeoutMs: Math.min(ERROR_DRAIN_MS, drainTimeoutMs), final: true } : { delayMs: drainDelayMs, timeoutMs: drainTimeoutMs, final: true }
+    const times = given ?? own
     const inTime = await this.#within(times.timeoutMs, this.#drainAndClose(this.#running, times))
     if (!inTime) throw new Error(`the shutdown was not done in ${times.timeoutMs} ms`)
     logger.info({ tookMs: Math.round(clock.monotonicMs() - startedAtMs) }, 'the node has ended')

@@ -5,16 +5,15 @@ import { openLog, type Log } from '../plugins/lib/log-stream.ts'
 import { supportsReusePort } from '../plugins/lib/worker-process.ts'
 import { command, EXIT_USAGE } from './cli.ts'
 import type { Config } from './config.ts'
+import type { DrainTimes } from './connections/drain.ts'
 import { systemClock } from './embedded/system-clock.ts'
-import { Lifecycle, type Running } from './lifecycle.ts'
+import { Lifecycle, PRIMARY_MARGIN_MS, type Running } from './lifecycle.ts'
 import type { Primary } from './primary.ts'
 import { serve } from './serve.ts'
 import type { WorkerOptions } from './worker.ts'
 
 /** Handlers for these would keep a broken process alive (signal(7)), or end a healthy one that has nothing to do for a moment. */
 const LEFT_ALONE = ['SIGILL', 'SIGTRAP', 'SIGABRT', 'SIGBUS', 'SIGFPE', 'SIGSEGV', 'SIGUSR2', 'beforeExit'] as const
-/** What the workers need beyond DRAIN_TIMEOUT to say that they have ended. */
-const PRIMARY_MARGIN_MS = 2_000
 
 const asked = command(process.argv.slice(2), process.env)
 if (asked.kind === 'run' && (asked.settings.config.workers.index === undefined || process.send !== undefined)) {
@@ -36,6 +35,7 @@ async function run (config: Config): Promise<void> {
   const marginMs = isPrimary ? PRIMARY_MARGIN_MS : 0
   const lifecycle = new Lifecycle({ clock: systemClock, logger, drainDelayMs: config.drain.delayMs, drainTimeoutMs: config.drain.timeoutMs + marginMs })
   let primary: Primary | undefined
+  let times: DrainTimes | undefined
 
   const grace = closeWithGrace({
     delay: false,
@@ -51,7 +51,7 @@ async function run (config: Config): Promise<void> {
     // A promise may be rejected with nothing at all.
     const failure = signal === undefined && manual !== true ? err ?? new Error('rejected without a reason') : undefined
     try {
-      await lifecycle.end({ signal, error: failure })
+      await lifecycle.end({ signal, error: failure, times })
     } catch (error) {
       logger.fatal({ err: error }, 'the node did not end as it should')
       throw error
@@ -66,7 +66,11 @@ async function run (config: Config): Promise<void> {
     // Each kind of process loads its own part: the primary has no need for a whole gateway in memory.
     if (isWorker) {
       const { openWorker } = await import('./worker.ts')
-      await lifecycle.start(() => openWorker({ config, logger, ...lineToPrimary(() => { grace.close() }) }))
+      const line = lineToPrimary((told) => {
+        times = told
+        grace.close()
+      })
+      await lifecycle.start(() => openWorker({ config, logger, ...line }))
     } else if (isPrimary) {
       const { openPrimary } = await import('./primary.ts')
       await lifecycle.start(async () => {
@@ -84,17 +88,17 @@ async function run (config: Config): Promise<void> {
   }
 }
 
-/** What a worker hears and says. SIGTERM, and the primary's death, end it as the primary would. */
-function lineToPrimary (close: () => void): Pick<WorkerOptions, 'reusePort' | 'send' | 'onMessage' | 'end'> {
+/** What a worker hears and says. SIGTERM, and the primary's death, end it as the primary would, in the worker's own time. */
+function lineToPrimary (close: (times?: DrainTimes) => void): Pick<WorkerOptions, 'reusePort' | 'send' | 'onMessage' | 'end'> {
   let ending = false
-  const end = (): void => {
+  const end = (times?: DrainTimes): void => {
     if (ending) return
     ending = true
-    close()
+    close(times)
   }
   process.on('SIGINT', () => { /* the terminal sends it to all of a group; the primary says what it means */ })
-  process.on('SIGTERM', end)
-  process.once('disconnect', end)
+  process.on('SIGTERM', () => { end() })
+  process.once('disconnect', () => { end() })
   // Node would end the process at once when its primary is gone; clients are told first.
   if (cluster.worker !== undefined) cluster.worker.exitedAfterDisconnect = true
   return {

@@ -11,7 +11,7 @@ import metricsRoute from '../routes/metrics.ts'
 import type { Config } from './config.ts'
 import { systemClock } from './embedded/system-clock.ts'
 import type { HealthReport } from './health.ts'
-import type { Running } from './lifecycle.ts'
+import { PRIMARY_MARGIN_MS, type Running } from './lifecycle.ts'
 import type { Status } from './operations.ts'
 import { mergeHealth, mergeMetrics, type MetricFamily } from './workers/merge.ts'
 import { poolOperations } from './workers/pool-operations.ts'
@@ -66,12 +66,17 @@ export async function openPrimary (config: Config, logger: PinoLogger, script: s
     await app.close()
     throw error
   }
+  let ended: Promise<void> | undefined
   return {
     serving: pool.start(),
     kill: () => { pool.kill() },
     // The workers drain; the primary has nothing to empty but them.
-    drain: { start: async () => { await pool.end() } },
-    close: async () => { await app.close() }
+    drain: { start: (times) => (ended = pool.end({ ...times, timeoutMs: times.timeoutMs - PRIMARY_MARGIN_MS })) },
+    close: async () => {
+      await app.close()
+      // Where one of them did not end as it should, neither does the node.
+      await ended
+    }
   }
 }
 

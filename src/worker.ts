@@ -3,6 +3,7 @@ import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 import { withOwnPorts } from '../plugins/lib/worker-process.ts'
 import { build } from './app.ts'
 import type { Config } from './config.ts'
+import type { DrainTimes } from './connections/drain.ts'
 import { systemClock } from './embedded/system-clock.ts'
 import type { HealthReport } from './health.ts'
 import type { Running } from './lifecycle.ts'
@@ -18,8 +19,8 @@ export interface WorkerOptions {
   /** The line to the primary. */
   readonly send: (message: object) => void
   readonly onMessage: (receive: (message: unknown) => void) => void
-  /** The primary wants this process to end. */
-  readonly end: () => void
+  /** The primary wants this process to end, in these times. */
+  readonly end: (times?: DrainTimes) => void
 }
 
 /** The primary asks all workers before it answers one. */

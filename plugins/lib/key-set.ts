@@ -1,6 +1,7 @@
 /**
  * A JSON Web Key Set (RFC 7517), fetched as a whole. Ready-made clients fetch it again for each key id they do not know, so
- * that invented ids would drive requests at the issuer; here an unknown id causes one fetch in ten seconds at most.
+ * that invented ids would drive requests at the issuer; here an unknown id causes one fetch in ten seconds at most, or one in
+ * a second where the last one failed.
  */
 import { createPublicKey, type JsonWebKey } from 'node:crypto'
 import type { Clock } from '../../src/ports.ts'
@@ -37,6 +38,7 @@ export class KeySet {
   #keys = new Map<string, Key>()
   #fetchedAtMs = -Infinity
   #triedAtMs = -Infinity
+  /** Why the last fetch failed; undefined: it did not. */
   #lastError: unknown
   #fetching: Promise<void> | undefined
 
@@ -51,10 +53,11 @@ export class KeySet {
   async keyFor (kid: unknown, algorithm: unknown): Promise<string> {
     const age = this.#options.clock.monotonicMs() - this.#fetchedAtMs
     if (age >= MAX_AGE_MS && this.#mayTry(FAILED_PAUSE_MS)) await this.#refresh()
-    else if (this.#find(kid) === undefined && this.#mayTry(UNKNOWN_PAUSE_MS)) await this.#refresh()
+    else if (this.#find(kid) === undefined && this.#mayTry(this.#lastError === undefined ? UNKNOWN_PAUSE_MS : FAILED_PAUSE_MS)) await this.#refresh()
     if (this.#options.clock.monotonicMs() - this.#fetchedAtMs >= MAX_STALE_MS) throw new KeySetUnavailable(this.#lastError)
     const key = this.#find(kid)
-    if (key === undefined) throw new Error('the key set has no such key')
+    // It may be in the set that could not be fetched.
+    if (key === undefined) throw this.#lastError === undefined ? new Error('the key set has no such key') : new KeySetUnavailable(this.#lastError)
     if (key.algorithm !== algorithm) throw new Error('the token does not name the algorithm of its key')
     return key.pem
   }
@@ -84,6 +87,7 @@ export class KeySet {
       if (!Array.isArray(keys)) throw new Error('no list of keys')
       this.#keys = readKeys(keys as readonly unknown[])
       this.#fetchedAtMs = clock.monotonicMs()
+      this.#lastError = undefined
     } catch (error) {
       this.#lastError = error
     }

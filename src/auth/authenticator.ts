@@ -36,6 +36,7 @@ export interface AuthenticatorOptions {
 
 type Decider = 'local' | 'cache' | 'service' | 'revoked' | 'limit'
 interface Decision { readonly by: Decider, readonly result: AuthResult }
+/** `untilMs`: monotonic milliseconds. */
 interface Cached { readonly result: AuthResult, readonly untilMs: number }
 
 const MAX_CACHE_TTL_MS = 60_000
@@ -69,7 +70,7 @@ export class TokenAuthenticator implements Authenticator {
     // The token itself is a secret: neither kept nor logged.
     const key = createHash('sha256').update(token).digest('base64')
     const cached = this.#valid.get(key) ?? this.#refused.get(key)
-    if (cached !== undefined && cached.untilMs > this.#options.clock.unixMs()) return { by: 'cache', result: cached.result }
+    if (cached !== undefined && this.#isFresh(cached)) return { by: 'cache', result: cached.result }
     const flight = this.#flights.get(key)
     if (flight !== undefined) return flight
     if (this.#flights.size >= this.#options.maxPendingCalls) return refusal('limit', 'SERVICE_UNAVAILABLE')
@@ -122,9 +123,14 @@ export class TokenAuthenticator implements Authenticator {
 
   #keep (key: string, result: AuthResult): void {
     if (this.#cacheTtlMs === 0) return
-    const untilMs = this.#options.clock.unixMs() + this.#cacheTtlMs
-    if (result.ok) this.#valid.set(key, { result, untilMs: Math.min(untilMs, result.identity.expiresAtMs) })
-    else this.#refused.set(key, { result, untilMs })
+    const answers = result.ok ? this.#valid : this.#refused
+    answers.set(key, { result, untilMs: this.#options.clock.monotonicMs() + this.#cacheTtlMs })
+  }
+
+  /** A wall clock that is set back does not keep an answer alive; the end of the token is a matter of that clock. */
+  #isFresh ({ result, untilMs }: Cached): boolean {
+    const { clock } = this.#options
+    return untilMs > clock.monotonicMs() && (!result.ok || result.identity.expiresAtMs > clock.unixMs())
   }
 
   #isRevoked ({ userId, deviceId, issuedAtMs }: Pick<Identity, 'userId' | 'deviceId' | 'issuedAtMs'>): boolean {

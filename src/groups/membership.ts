@@ -37,6 +37,8 @@ const CHANGE_SHARE = 1 / 8
 export const LOOKUP_WAIT_MS = 2_000
 /** Between two tries to read or to ask while the User Service is away and what is known serves on. */
 export const RETRY_MS = 5_000
+/** How far a User Service may lag that says there is no group which somebody has just joined. */
+export const LAG_MS = 30_000
 
 export class Membership implements PresenceListener {
   readonly #options: MembershipOptions
@@ -177,6 +179,7 @@ export class Membership implements PresenceListener {
   async #readOnce (groupId: string): Promise<KnownMembers> {
     const { clock, cacheTtlMs } = this.#options
     const arrivalsSeen = this.#newcomers.end
+    const startedMs = clock.monotonicMs()
     try {
       const entry = await this.#source.read(groupId, this.#table.peek(groupId)?.memberCount ?? 0)
       entry.expiresAtMs = clock.monotonicMs() + cacheTtlMs
@@ -188,6 +191,8 @@ export class Membership implements PresenceListener {
       return local
     } catch (error) {
       if (!(error instanceof GatewayError) || error.code !== 'GROUP_NOT_FOUND') throw error
+      // The answer is from before the group: its records wait for a better one, for as long as that can be.
+      if (this.#changes.joinedSince(groupId, startedMs - LAG_MS)) throw new GatewayError('SERVICE_UNAVAILABLE', { cause: error, detail: 'a group that was joined is not found yet' })
       this.#table.markMissing(groupId)
       return 'missing'
     }

@@ -51,6 +51,12 @@ export class RecentChanges {
     return this.#byGroup.get(groupId)?.get(userId)?.event
   }
 
+  /** Whether somebody's last change is a join of that moment (monotonic milliseconds) or later. */
+  joinedSince (groupId: string, sinceMs: number): boolean {
+    for (const { event, atMs } of this.#byGroup.get(groupId)?.values() ?? []) if (event === 'join' && atMs >= sinceMs) return true
+    return false
+  }
+
   #trim (): void {
     const { clock, keepMs, capacity } = this.#options
     const oldest = clock.monotonicMs() - keepMs

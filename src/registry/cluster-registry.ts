@@ -91,12 +91,15 @@ export class ClusterRegistry implements Registry {
   get revision (): number { return this.#watcher.revision }
 
   /**
-   * Claims the node id and begins to follow the others. Resolves without the id where etcd does not answer: it is claimed
-   * when etcd is back, and until then nobody is admitted. Rejects with a NodeIdTakenError where another node has the id.
+   * Claims the node id and begins to follow the others. Resolves without the id, or the list of revocations, where etcd
+   * does not answer: they come when etcd is back, and until then nobody is admitted. Rejects with a NodeIdTakenError where another node has the id.
    */
   async start (grpcAddress: string): Promise<void> {
     this.#watcher.start()
     await this.#nodeKey.start(grpcAddress)
+    if (!this.#nodeKey.everHeld) return
+    const { clock, registrationTimeoutMs } = this.#options
+    await within(clock, registrationTimeoutMs, this.#revocations.whenKnown).catch(() => {})
   }
 
   listen (listener: RegistryListener): void {
@@ -108,7 +111,7 @@ export class ClusterRegistry implements Registry {
     const { admissionTimeoutMs: timeoutMs, maxDevicesPerUser, meter } = this.#options
     const lane = userPrefix(userId)
     let admission: Admission = { ok: false, code: 'SERVICE_UNAVAILABLE' }
-    if (this.#nodeKey.everHeld) {
+    if (this.#nodeKey.everHeld && this.#revocations.isKnown) {
       try {
         // In the lane of the user's puts: a read beside one of them in a batch would not see it and carry its revision.
         const { entries, revision } = await this.#batcher.submit({ lane, operation: { when: [], then: undefined, otherwise: { read: lane, prefix: true } }, timeoutMs })

@@ -13,8 +13,13 @@ export class Revocations {
   readonly #onRevoked: RevocationListener
   #users = new Map<string, UserRevocations>()
   #size = 0
+  #isKnown = false
+  #known: () => void = () => {}
   /** Users of the snapshot that is being read. */
   #snapshot: Map<string, UserRevocations> | undefined
+
+  /** Resolves when a whole list was read for the first time. */
+  readonly whenKnown = new Promise<void>((resolve) => { this.#known = resolve })
 
   constructor (meter: Meter, onRevoked: RevocationListener) {
     this.#onRevoked = onRevoked
@@ -22,6 +27,8 @@ export class Revocations {
   }
 
   get size (): number { return this.#size }
+  /** Whether a whole list was ever read: until then nobody can say who is refused. */
+  get isKnown (): boolean { return this.#isKnown }
 
   /** `issuedAtUnixMs` undefined counts as older than every revocation. */
   isRevoked (userId: string, deviceId: string | undefined, issuedAtUnixMs: number | undefined): boolean {
@@ -60,6 +67,8 @@ export class Revocations {
     const earlier = this.#users
     this.#users = this.#snapshot ?? new Map()
     this.#snapshot = undefined
+    this.#isKnown = true
+    this.#known()
     this.#size = 0
     for (const [userId, { all, devices }] of this.#users) {
       const known = earlier.get(userId)

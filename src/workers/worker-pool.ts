@@ -2,6 +2,7 @@
  * The processes behind one port: starts them, replaces one that died or hangs, asks all of them, ends them. The primary
  * does nothing else, so that it lives on when one of them does not.
  */
+import type { DrainTimes } from '../connections/drain.ts'
 import type { Clock, Logger, Meter, Timer } from '../ports.ts'
 import { Channel, type Handlers } from './channel.ts'
 import type { Answer } from './merge.ts'
@@ -57,7 +58,7 @@ export class WorkerPool {
   readonly #options: WorkerPoolOptions
   readonly #workers: Worker[] = []
   #started: { resolve (): void, reject (error: Error): void } | undefined
-  #ending: { exits: Map<Worker, number | string>, done: () => void } | undefined
+  #ending: { exits: Map<Worker, number | string>, done: () => void, times?: DrainTimes } | undefined
   #draining = false
 
   constructor (options: WorkerPoolOptions) {
@@ -94,16 +95,16 @@ export class WorkerPool {
     this.#draining = draining
   }
 
-  /** Ends all of them as a signal ends one node. Resolves when they are gone; rejects where one of them did not end with 0. */
-  async end (): Promise<void> {
+  /** Ends all of them as a signal ends one node, in these times. Resolves when they are gone; rejects where one of them did not end with 0. */
+  async end (times: DrainTimes): Promise<void> {
     this.#started = undefined
     const exits = await new Promise<Map<Worker, number | string>>((resolve) => {
       const exits = new Map<Worker, number | string>()
-      this.#ending = { exits, done: () => { resolve(exits) } }
+      this.#ending = { exits, done: () => { resolve(exits) }, times }
       for (const worker of this.#workers) {
         this.#stopTimer(worker)
         if (worker.process.pid === undefined) exits.set(worker, 0)
-        else worker.channel.call('end', ANSWER_TIMEOUT_MS).catch(() => {})
+        else worker.channel.call('end', ANSWER_TIMEOUT_MS, times).catch(() => {})
       }
       if (exits.size === this.#workers.length) resolve(exits)
     })
@@ -137,7 +138,7 @@ export class WorkerPool {
     this.#options.logger.info({ worker: worker.name, workerPid: worker.process.pid }, 'worker serves')
     if (this.#ending !== undefined) {
       // It did not listen yet when the others were told.
-      worker.channel.call('end', ANSWER_TIMEOUT_MS).catch(() => {})
+      worker.channel.call('end', ANSWER_TIMEOUT_MS, this.#ending.times).catch(() => {})
       return
     }
     if (this.#draining) worker.channel.call('startDrain', ANSWER_TIMEOUT_MS).catch(() => {})

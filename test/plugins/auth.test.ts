@@ -152,6 +152,34 @@ t.test('a key set follows a change of keys, fetches at most once in 10 s for an 
   await set.keyFor('new', 'RS256')
 })
 
+t.test('a key that is not known while the key set cannot be fetched is KeySetUnavailable, and asked for again a second later', async (t) => {
+  const clock = new ManualClock()
+  const jwk = rsa.publicKey.export({ format: 'jwk' })
+  let kids = ['old']
+  let fetches = 0
+  let isDown = false
+  const get = async () => {
+    fetches++
+    return isDown ? new Response('', { status: 500 }) : Response.json({ keys: kids.map((kid) => ({ ...jwk, kid })) })
+  }
+  const set = new KeySet({ url: 'http://127.0.0.1/', timeoutMs: 100, clock, fetch: get })
+  await set.keyFor('old', 'RS256')
+  kids = ['old', 'new']
+  isDown = true
+  clock.advance(10_000)
+  await t.rejects(set.keyFor('new', 'RS256'), KeySetUnavailable)
+  await set.keyFor('old', 'RS256')
+  clock.advance(999)
+  await t.rejects(set.keyFor('new', 'RS256'), KeySetUnavailable)
+  t.equal(fetches, 2, 'not at every token')
+  isDown = false
+  clock.advance(1)
+  await set.keyFor('new', 'RS256')
+  clock.advance(1_000)
+  await t.rejects(set.keyFor('invented', 'RS256'), { message: 'the key set has no such key' }, 'it could be fetched')
+  t.equal(fetches, 3, 'and the long pause counts again')
+})
+
 t.test('the Auth Service is asked over gRPC; its codes become ours, its words stay inside [GW-CON-2]', async (t) => {
   const services = await new FakeServices().start()
   t.teardown(() => { services.stop() })

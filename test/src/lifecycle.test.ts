@@ -73,6 +73,15 @@ t.test('[GW-END-3] an uncaught error is logged and drains for at most 5 s', asyn
   t.match(state.outcome, /not done in 5000 ms/)
 })
 
+t.test('[GW-END-3] times that are given count instead of its own', async (t) => {
+  const { lifecycle, running, clock, watch, steps } = world({ drainMs: 60_000 })
+  await lifecycle.start(async () => running)
+  const state = watch(lifecycle.end({ times: { delayMs: 0, timeoutMs: 3_000, final: true } }))
+  await clock.run(3_000)
+  t.same(steps, ['drain 0 3000'])
+  t.match(state.outcome, /not done in 3000 ms/)
+})
+
 t.test('[GW-END-1] a drain that fails does not keep the rest from being closed; a close that fails is told', async (t) => {
   const broken = world({ drainFails: true })
   await broken.lifecycle.start(async () => broken.running)

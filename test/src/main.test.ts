@@ -160,6 +160,27 @@ t.test('[GW-END-1] several workers start, are replaced and end as one', async (t
   t.match(alone.text.err, /set WORKERS instead/)
 })
 
+t.test('[GW-END-3] an uncaught error in the primary ends the workers in the time that it has, and with 1', async (t) => {
+  const env = { WORKERS: '2', WS_PORT: String(await freePort()), ADMIN_PORT: String(await freePort()), DRAIN_DELAY: '2s', FAKE: 'primary-throws' }
+  const { child, exit, said, text, logs } = start(t, env)
+  await said('"worker":"gw-test-0"')
+  await said('"worker":"gw-test-1"')
+  child.kill('SIGWINCH')
+  t.equal(await exit, 1)
+  for (const said of ['drain 0 3000\n', 'closed\n']) t.equal(text.err.split(said).length, 3, text.err)
+  t.ok(logs().some(({ level, msg, node }) => level === 'error' && node === 'gw-test' && msg === 'uncaught error, the node ends'))
+})
+
+t.test('[GW-END-1] where a worker does not end in time the primary exits with 1 and says which', async (t) => {
+  const env = { WORKERS: '2', WS_PORT: String(await freePort()), ADMIN_PORT: String(await freePort()), DRAIN_TIMEOUT: '1s', FAKE: 'drain-hangs' }
+  const { child, exit, said, logs } = start(t, env)
+  await said('"worker":"gw-test-0"')
+  await said('"worker":"gw-test-1"')
+  child.kill('SIGTERM')
+  t.equal(await exit, 1)
+  t.match(logs().at(-1), { level: 'fatal', node: 'gw-test', msg: 'the node did not end as it should', err: { message: /^gw-test-\d ended with 1, gw-test-\d ended with 1$/ } })
+})
+
 t.test('the command line answers without starting anything', async (t) => {
   const [help, unknown, faulty] = [start(t, {}, ['--help']), start(t, {}, ['--unknown']), start(t, { IM_SERVICE_ADDR: '', WS_PORT: 'x' })]
   t.same(await Promise.all([help.exit, unknown.exit, faulty.exit]), [0, 64, 78])

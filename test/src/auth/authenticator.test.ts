@@ -121,6 +121,22 @@ t.test('a valid answer is kept for 60 s at most and never past the expiry of the
   t.match(await authenticator.authenticate('short'), { code: 'TOKEN_EXPIRED' })
 })
 
+t.test('a wall clock that is set back keeps no answer alive for longer [GW-CON-2]', async (t) => {
+  const { authenticator, asked, clock, world } = setUp()
+  await authenticator.authenticate('good')
+  world.answer = async () => ({ valid: false, code: 'INVALID_TOKEN' })
+  await authenticator.authenticate('bad')
+  clock.jumpUnix(-HOUR_MS)
+  clock.advance(59_999)
+  t.match(await authenticator.authenticate('good'), { ok: true })
+  t.match(await authenticator.authenticate('bad'), { code: 'INVALID_TOKEN' })
+  t.equal(asked.length, 2)
+  clock.advance(1)
+  t.match(await authenticator.authenticate('good'), { code: 'INVALID_TOKEN' })
+  await authenticator.authenticate('bad')
+  t.equal(asked.length, 4)
+})
+
 t.test('a definite refusal is kept, no answer never is [GW-CON-2]', async (t) => {
   const { authenticator, asked, world } = setUp()
   world.answer = async () => ({ valid: false, code: 'INVALID_TOKEN' })

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { LOOKUP_WAIT_MS, RETRY_MS } from '../../../src/groups/membership.ts'
+import { LAG_MS, LOOKUP_WAIT_MS, RETRY_MS } from '../../../src/groups/membership.ts'
 import { GroupWorld, idsOf, settled, TTL_MS } from '../../helpers/group-world.ts'
 
 /** Ids of the group's local members, or what stands for them; resolved where they are unknown. */
@@ -284,6 +284,46 @@ t.test('[GW-GRP-3] events count for CACHE_TTL and a minute: by then every list t
   await localOf(world)
   await settled()
   t.strictSame(await localOf(world), ['ann'])
+})
+
+t.test('[GW-GRP-3] a group that is not found yet although somebody has just joined it is asked for again: its records wait for 30 s, no longer', async (t) => {
+  const during = new GroupWorld()
+  const ann = during.connect('ann')
+  during.users.isHolding = true
+  await during.take(during.message('group_a', 'm1'))
+  during.users.group('group_a', 'ann')
+  await during.take(during.change('group_a', 'ann', 'join'))
+  during.users.isHolding = false
+  during.users.letGo()
+  await settled()
+  t.strictSame(idsOf(ann), [])
+  await during.clock.run(200)
+  await settled()
+  t.strictSame(idsOf(ann), ['m1'], 'the read began before there was a group')
+
+  const behind = new GroupWorld()
+  const bob = behind.connect('bob')
+  await behind.take(behind.change('group_a', 'bob', 'join'), behind.message('group_a', 'm1'))
+  await behind.clock.run(LAG_MS / 2)
+  behind.users.group('group_a', 'bob')
+  await behind.clock.run(5_000)
+  await settled()
+  t.strictSame(idsOf(bob), ['m1'], 'a replica lagged')
+
+  const gone = new GroupWorld()
+  gone.connect('carl')
+  await gone.take(gone.message('group_b', 'm0'), gone.change('group_b', 'carl', 'join'), gone.change('group_b', 'carl', 'leave'))
+  t.equal(gone.membership.local('group_b'), 'missing', 'whoever left again has not joined')
+  await gone.take(gone.change('group_a', 'carl', 'join'), gone.message('group_a', 'm1'))
+  const left = (): number => gone.meter.counted('group_records_total group_msg group_not_found')
+  await gone.clock.run(LAG_MS)
+  await settled()
+  t.equal(left(), 1, 'm0 alone')
+  await gone.clock.run(5_000)
+  await settled()
+  t.equal(left(), 2)
+  t.equal(gone.membership.local('group_a'), 'missing')
+  t.equal(gone.clock.pendingTimers, 0)
 })
 
 t.test('[GW-GRP-3] an event goes to the shared cache; that it cannot take it changes nothing', async (t) => {

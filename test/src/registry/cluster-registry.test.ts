@@ -369,6 +369,40 @@ t.test('a revocation is told at once, and refuses what was issued before it whil
   t.ok(b.registry.isRevoked('bob', 'web', 1), 'one that was there before the node')
 })
 
+t.test('[GW-CON-2] nobody is let in before the list of revocations was read once, for which the start waits a while', async (t) => {
+  const world = new RegistryWorld()
+  await world.put(revokedKey('ann'), '{"before":1000,"at":1}')
+  const node = world.node('a')
+  const range = node.kv.range.bind(node.kv)
+  node.kv.range = () => Promise.reject(new Error('no'))
+  const startedMs = world.clock.monotonicMs()
+  await world.done(node.registry.start('a.example:9093'))
+  t.equal(Math.round((world.clock.monotonicMs() - startedMs) / 1_000), 5, 'not for ever')
+  t.equal(world.store.range(nodeKey('a')).entries.length, 1)
+  t.equal((await world.done(node.connect('bob', 'web'))).outcome, 'SERVICE_UNAVAILABLE')
+  node.kv.range = range
+  await world.clock.run(2_000)
+  t.ok(node.registry.isRevoked('ann', 'web', 1))
+  t.equal((await world.done(node.connect('bob', 'web'))).outcome, 'registered')
+  node.kv.range = () => Promise.reject(new Error('no'))
+  node.kv.cut()
+  await world.put(revokedKey('carl'), '{"before":1000,"at":1}')
+  world.store.compact()
+  node.kv.heal()
+  await world.clock.run(2_000)
+  t.match([node.registry.live, node.registry.revision], [false, 0], 'everything has to be read again')
+  t.equal((await world.done(node.connect('bob', 'tv'))).outcome, 'registered', 'meanwhile what was known counts')
+
+  const slow = world.node('b')
+  const read = slow.kv.range.bind(slow.kv)
+  slow.kv.range = async (...query) => {
+    await new Promise<void>((resolve) => { world.clock.setTimer(resolve, 500) })
+    return await read(...query)
+  }
+  await world.done(slow.registry.start('b.example:9093'))
+  t.equal((await world.done(slow.connect('bob', 'web'))).outcome, 'registered', 'a node that has started lets in')
+})
+
 // ---- the node's own key
 
 t.test('the node key says how a node is reached, and others follow it', async (t) => {

@@ -5,8 +5,12 @@ import { ManualClock } from '../../helpers/manual-clock.ts'
 
 interface Call { readonly kind: string, readonly id: number, readonly name: string, readonly argument: unknown }
 
+const TIMES = { delayMs: 0, timeoutMs: 3_000, final: true }
+
 class FakeWorker {
   readonly calls: string[] = []
+  /** What came with the latest call. */
+  argument: unknown
   readonly #events: WorkerEvents
   /** Answers to calls by name; silent where there is none. */
   answers: Readonly<Record<string, unknown>> = { ping: null, startDrain: null, ask: 'yes' }
@@ -21,9 +25,10 @@ class FakeWorker {
   ends (how: number | string): void { this.#events.onExit(how) }
 
   send (message: object): void {
-    const { kind, id, name } = message as Call
+    const { kind, id, name, argument } = message as Call
     if (kind !== 'call') return
     this.calls.push(name)
+    this.argument = argument
     if (Object.hasOwn(this.answers, name)) queueMicrotask(() => { this.#events.onMessage({ kind: 'result', id, value: this.answers[name] }) })
   }
 
@@ -155,12 +160,12 @@ t.test('[GW-OBS-5] one that is replaced during a drain drains as well', async (t
   t.notOk(latest(0).calls.includes('startDrain'))
 })
 
-t.test('[GW-END-1] the end is told to all and waited for; nobody is replaced any more', async (t) => {
+t.test('[GW-END-1] [GW-END-3] the end is told to all, with its times, and waited for; nobody is replaced any more', async (t) => {
   const { clock, latest, pool, serving, spawned } = world()
   await serving()
   latest(0).ends(1)
-  const ended = pool.end()
-  t.strictSame([1, 2].map((index) => latest(index).calls.at(-1)), ['end', 'end'])
+  const ended = pool.end(TIMES)
+  t.strictSame([1, 2].map((index) => [latest(index).calls.at(-1), latest(index).argument]), [['end', TIMES], ['end', TIMES]])
   latest(1).ends(0)
   latest(2).ends(0)
   await ended
@@ -170,15 +175,16 @@ t.test('[GW-END-1] the end is told to all and waited for; nobody is replaced any
 
   const bad = world()
   await bad.serving()
-  const end = t.rejects(bad.pool.end(), { message: 'gw-1 ended with SIGKILL' })
+  const end = t.rejects(bad.pool.end(TIMES), { message: 'gw-1 ended with SIGKILL' })
   for (const [index, how] of [0, 'SIGKILL', 0].entries()) bad.latest(index).ends(how)
   await end
 
   const starting = world()
   void starting.pool.start()
-  const over = starting.pool.end()
+  const over = starting.pool.end(TIMES)
   starting.latest(1).serves()
   t.strictSame(starting.latest(1).calls, ['end', 'end'], 'one that had not listened yet is told again')
+  t.strictSame(starting.latest(1).argument, TIMES)
   for (const worker of starting.all()) worker.ends(0)
   await over
 })
