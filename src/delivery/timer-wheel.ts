@@ -40,6 +40,7 @@ export class TimerWheel<E extends WheelEntry> {
   #tick = 0
   #size = 0
   #timer: Timer | undefined
+  #isAfterStall = false
 
   /** Throws a RangeError where `slots` is not a power of two. */
   constructor (options: TimerWheelOptions<E>) {
@@ -99,9 +100,16 @@ export class TimerWheel<E extends WheelEntry> {
   }
 
   #turn (): void {
+    const { clock, tickMs } = this.#options
     this.#timer = undefined
+    const now = Math.floor((clock.monotonicMs() - this.#originMs) / tickMs)
+    // The loop stood still, and what came in time waits in the sockets: they are read once before anything counts as late.
+    this.#isAfterStall = !this.#isAfterStall && now > this.#tick + 2
+    if (this.#isAfterStall) {
+      this.#timer = clock.setTimer(() => { this.#turn() }, 0)
+      return
+    }
     try {
-      const now = Math.floor((this.#options.clock.monotonicMs() - this.#originMs) / this.#options.tickMs)
       // After a stall of more than one round every slot is looked at once, for all that fell due.
       for (let tick = Math.max(this.#tick + 1, now - this.#slots + 1); tick <= now; tick++) {
         this.#tick = tick

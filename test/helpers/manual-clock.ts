@@ -33,6 +33,11 @@ export class ManualClock implements Clock {
     this.#unixOffset += byMs
   }
 
+  /** Time passes and nothing runs; what fell due does when it moves on. */
+  stall (byMs: number): void {
+    this.#now += byMs
+  }
+
   /** Moves time on, firing what falls due on the way. */
   advance (byMs: number): void {
     const until = this.#now + byMs

@@ -174,6 +174,22 @@ t.test('[GW-ACK-3] a message pushed again while it waits is written once, both c
   t.equal(written.length, 2, 'nothing waits any more')
 })
 
+t.test('[GW-ACK-1] after a stall of the loop acks that wait in the sockets are read before their waits end', async (t) => {
+  const { hub, clock, tracker, outcomes, push } = world()
+  const { connection } = connect(hub, 'ann', 'phone')
+  push(connection, 'm1')
+  push(connection, 'm2')
+  clock.stall(7_000)
+  clock.setTimer(() => { tracker.ack(connection, 'm1') }, 0)
+  clock.advance(0)
+  t.strictSame(outcomes, ['m1 phone ACKED', 'm2 phone ACK_TIMEOUT'])
+  push(connection, 'm3')
+  clock.stall(7_000)
+  clock.advance(0)
+  t.strictSame(outcomes.slice(2), ['m3 phone ACK_TIMEOUT'], 'once for each stall')
+  t.equal(clock.pendingTimers, 0)
+})
+
 t.test('[GW-ACK-4] a connection that closes settles what waits there at once, by the reason', async (t) => {
   const { hub, tracker, outcomes, push, clock } = world()
   const gone = connect(hub, 'ann', 'phone').connection
