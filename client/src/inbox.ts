@@ -25,11 +25,14 @@ export interface InboxOptions {
 
 /** `message` is undefined where the number is taken by what is not shown. */
 interface Held { readonly sequenceNumber: number, readonly message: Message | undefined }
-interface Conversation { readonly name: string, last: number | undefined, held: Held[], timer: unknown, isFetching: boolean, wantsSync: boolean }
+interface Conversation { readonly name: string, last: number | undefined, held: Held[], timer: unknown, retry: unknown, retryMs: number, isFetching: boolean, wantsSync: boolean }
 
 const HISTORY_ATTEMPTS = 4
 const HISTORY_PAUSE_MS = 500
 const HISTORY_TIMEOUT_MS = 10_000
+/** Where no attempt told anything and nothing is held, so that no gap is seen: the next fetch, twice as late after each that fails so. */
+const HISTORY_RETRY_MS = 30_000
+const MAX_HISTORY_RETRY_MS = 600_000
 /** Pages of one fetch; a conversation that grows faster than it is read ends somewhere. */
 const MAX_PAGES = 1_000
 
@@ -75,7 +78,7 @@ export class Inbox {
 
   #of (name: string): Conversation {
     let conversation = this.#conversations.get(name)
-    if (conversation === undefined) this.#conversations.set(name, conversation = { name, last: undefined, held: [], timer: undefined, isFetching: false, wantsSync: false })
+    if (conversation === undefined) this.#conversations.set(name, conversation = { name, last: undefined, held: [], timer: undefined, retry: undefined, retryMs: HISTORY_RETRY_MS, isFetching: false, wantsSync: false })
     return conversation
   }
 
@@ -125,18 +128,25 @@ export class Inbox {
   }
 
   async #fetch (conversation: Conversation): Promise<void> {
-    this.#options.clock.clearTimer(conversation.timer as never)
+    const { history, clock } = this.#options
+    clock.clearTimer(conversation.timer as never)
+    clock.clearTimer(conversation.retry as never)
     conversation.timer = undefined
     conversation.isFetching = true
-    const { history } = this.#options
+    let isUntold
     do {
       conversation.wantsSync = false
-      this.#release(conversation, Infinity, history === undefined ? {} : await this.#read(conversation, history))
+      const fault = history === undefined ? {} : await this.#read(conversation, history)
+      isUntold = 'error' in fault && conversation.held.length === 0
+      this.#release(conversation, Infinity, fault)
     } while (conversation.wantsSync)
     conversation.isFetching = false
+    const { retryMs } = conversation
+    conversation.retryMs = isUntold ? Math.min(2 * retryMs, MAX_HISTORY_RETRY_MS) : HISTORY_RETRY_MS
+    if (isUntold && !this.#isClosed) conversation.retry = clock.setTimer(() => { void this.#fetch(conversation) }, retryMs)
   }
 
-  /** Shows what the history has and what is held, until nothing is missing or the history does not answer, which is told. */
+  /** Shows what the history has and what is held, until nothing is missing or the history does not answer, which is told or tried again. */
   async #read (conversation: Conversation, history: History): Promise<{ readonly error?: unknown }> {
     const { clock } = this.#options
     const { name } = conversation
@@ -151,7 +161,7 @@ export class Inbox {
         if (answer.some(({ msgId, sequenceNumber }) => !msgId || !(sequenceNumber > 0))) throw new TypeError('no msgId or sequenceNumber')
         messages = answer.filter(({ sequenceNumber }) => sequenceNumber > after)
       } catch (error) {
-        if (++failures === HISTORY_ATTEMPTS) return { error }
+        if (++failures === HISTORY_ATTEMPTS || this.#isClosed) return { error }
         await new Promise<void>((resolve) => { clock.setTimer(resolve, HISTORY_PAUSE_MS * failures) })
         continue
       }

@@ -1,6 +1,7 @@
 """A client of the IM gateway in Python, on `websockets`: what docs/conformance.md asks of a client, in one file to start from."""
 
 import asyncio
+import contextlib
 import itertools
 import json
 import os
@@ -21,7 +22,7 @@ MAX_SEEN = 10_000
 
 
 class SendError(Exception):
-    """The message was refused for good; `code` is one of the gateway's error table."""
+    """The message was refused for good; `code` is one of the gateway's error table, or CLIENT_ENDED."""
 
     def __init__(self, code):
         super().__init__(code)
@@ -96,14 +97,26 @@ class ImClient:
         self._open = asyncio.Event()
         self._ws = self._welcome = self._renewal = None
         self._heard = self._failures = 0
-        self._is_closed = False
+        self._leaving = asyncio.Event()
+        self._is_ended = False
 
     async def run(self):
-        """Stays connected until the gateway forbids it or `close` is called; returns the close code."""
-        while not self._is_closed:
+        """Stays connected until the gateway forbids it or `close` is called; returns the close code, 1000 after `close`."""
+        try:
+            code = await self._stay()
+        finally:
+            self._is_ended = True
+            self._open.set()  # who waits for a session hears that there is none
+        self._on_end(code)
+        return code
+
+    async def _stay(self):
+        while not self._leaving.is_set():
             started, code, announced = None, None, None
             try:
                 headers = {"Authorization": f"Bearer {await self._token()}"}
+                if self._leaving.is_set():
+                    break
                 async with connect(self._url, subprotocols=["im.v1.json"], additional_headers=headers, ping_interval=None, close_timeout=2, proxy=None) as ws:
                     await self._greet(ws)
                     started = time.monotonic()
@@ -112,13 +125,14 @@ class ImClient:
                 code = closed.rcvd.code if closed.rcvd else None  # in place of a welcome
             except (OSError, TimeoutError, InvalidHandshake, ValueError):
                 pass  # no session came about
-            if self._is_closed or code in FINAL:
-                self._on_end(1000 if self._is_closed else code)
+            if code in FINAL and not self._leaving.is_set():
                 return code
-            await asyncio.sleep(self._delay(code, announced, started))
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._leaving.wait(), self._delay(code, announced, started))
+        return 1000
 
     async def send(self, recipient, content):
-        """Returns the sequence number once the message is accepted, over reconnects too; raises SendError where it is refused for good."""
+        """Returns the sequence number once the message is accepted, over reconnects too; raises SendError where it is refused for good or the client ends."""
         msg_id = next(self._ids)
         self._seen.add(msg_id)
         frame = json.dumps({"type": "send_msg", "msg_id": msg_id, "recipient": recipient, "content": content, "timestamp": round(time.time() * 1000)})
@@ -134,7 +148,7 @@ class ImClient:
                 await asyncio.sleep(answer["retry_after_ms"] / 1000 if "retry_after_ms" in answer else pause)
 
     async def close(self):
-        self._is_closed = True
+        self._leaving.set()
         if self._ws is not None:
             await self._ws.close(1000)
 
@@ -142,6 +156,8 @@ class ImClient:
         """Sends until there is an answer: again after a while, and on the next connection."""
         while True:
             await self._open.wait()
+            if self._is_ended:
+                raise SendError("CLIENT_ENDED")
             if len(frame.encode()) > self._welcome["max_message_bytes"]:
                 raise SendError("CONTENT_TOO_LONG")
             answer = self._answers[msg_id] = asyncio.get_running_loop().create_future()
@@ -149,13 +165,14 @@ class ImClient:
                 await self._ws.send(frame)
                 return await asyncio.wait_for(answer, ANSWER_TIMEOUT_S)
             except (TimeoutError, ConnectionClosed):
-                continue
+                pass
             finally:
                 self._answers.pop(msg_id, None)
+            await asyncio.sleep(0)  # a closed connection refuses at once: the session has to get its turn to see that
 
     async def _greet(self, ws):
         self._ws = ws
-        if self._is_closed:
+        if self._leaving.is_set():
             await ws.close(1000)
         self._welcome = json.loads(await asyncio.wait_for(ws.recv(), WELCOME_TIMEOUT_S))
         self._heard = time.monotonic()
@@ -190,7 +207,8 @@ class ImClient:
         kind, msg_id = frame["type"], frame.get("msg_id")
         if kind == "message":
             if frame.get("ack_required"):
-                await self._ws.send(json.dumps({"type": "ack", "msg_id": msg_id}))
+                with contextlib.suppress(ConnectionClosed):  # without its ack it comes again, and is not shown twice
+                    await self._ws.send(json.dumps({"type": "ack", "msg_id": msg_id}))
             mine = frame["recipient"] == self._welcome["user_id"]
             conversation = self._conversation(frame["sender"] if mine else frame["recipient"])
             conversation.place(frame["sequence_number"], frame if self._seen.add(msg_id) else None)

@@ -239,3 +239,89 @@ t.test('a history of another shape is none: nothing is shown without its id, and
   t.strictSame(state.shown, ['bob m1', 'bob m2', 'bob m3'])
   t.strictSame(state.gaps, [])
 })
+
+t.test('a history that fails where no gap is seen is asked again later and later, until it answers', async (t) => {
+  const asked: number[] = []
+  let isDown = true
+  const { clock, network, state } = await opened({
+    history: async (_conversation, after) => {
+      asked.push(clock.monotonicMs())
+      if (isDown) throw new Error('down')
+      return after < 3 ? [kept(2), kept(3)] : []
+    }
+  })
+  const comeBack = async (): Promise<void> => {
+    network.last.end(4001)
+    await clock.run(500)
+    asked.length = 0
+    network.last.welcome()
+    await settle()
+  }
+  /** In a session that lives. */
+  const wait = async (ms: number): Promise<void> => {
+    for (; ms > 0; ms -= 10_000) {
+      network.last.give({ type: 'heartbeat' })
+      await clock.run(10_000)
+    }
+  }
+  const pauses = (): number[] => asked.slice(1).map((ms, at) => ms - Number(asked[at])).filter((ms) => ms > 10_000)
+  network.last.give(message(1))
+  await comeBack()
+  await wait(3_000_000)
+  t.strictSame(pauses(), [30_000, 60_000, 120_000, 240_000, 480_000, 600_000, 600_000, 600_000])
+  t.equal(asked.length, 9 * 4)
+  t.strictSame(state.gaps, [], 'nobody knows of one')
+  isDown = false
+  await wait(600_000)
+  t.strictSame(state.shown, ['bob m1', 'bob m2', 'bob m3'], 'what was missed')
+  asked.length = 0
+  await wait(1_200_000)
+  t.strictSame(asked, [])
+
+  isDown = true
+  await comeBack()
+  await wait(40_000)
+  t.strictSame(pauses(), [30_000], 'from the begin')
+  isDown = false
+  await comeBack()
+  await wait(200_000)
+  t.equal(asked.length, 1, 'a new session asks in its place')
+})
+
+t.test('a history that fails is not asked again for a gap that was told, nor by a client that has ended', async (t) => {
+  let asked = 0
+  const { client, clock, network, state } = await opened({ history: async () => { asked++; throw new Error('down') } })
+  network.last.give(message(1))
+  network.last.give(message(3))
+  await clock.run(60_000)
+  t.equal(asked, 4)
+  t.match(state.gaps, [{ conversation: 'bob', after: 1, before: 3, error: Error }])
+
+  network.last.end(4001)
+  await clock.run(500)
+  network.last.welcome()
+  await clock.run(4_000)
+  t.equal(asked, 8)
+  client.close()
+  t.equal(clock.pendingTimers, 0)
+})
+
+t.test('a history that fails after the end leaves no timer behind, at no attempt', async (t) => {
+  for (const attempt of [1, 4]) {
+    let fail = (_error: Error): void => {}
+    const { client, clock, network } = await opened({ history: () => new Promise((_resolve, reject) => { fail = reject }) })
+    network.last.give(message(1))
+    network.last.end(4001)
+    await clock.run(500)
+    network.last.welcome()
+    await settle()
+    for (let failed = 1; failed < attempt; failed++) {
+      fail(new Error('down'))
+      await clock.run(2_000)
+    }
+    client.close()
+    fail(new Error('down'))
+    await settle()
+    t.equal(clock.pendingTimers, 0, `attempt ${attempt}`)
+  }
+})
