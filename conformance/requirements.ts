@@ -49,7 +49,7 @@ export const REQUIREMENTS: Readonly<Record<string, Requirement>> = {
 
   ...Object.fromEntries(CLOSES.map(({ code, reason, reconnect }) => [endId(code), must(`${WAYS[reconnect]} after ${code} \`${reason}\``)])),
   'C-END-1': should('says that it has ended, with the code, where it does not come back'),
-  'C-REC-1': should('comes back after a different pause each time, so that clients lost together do not return together'),
+  'C-REC-1': should('comes back after a different pause each time and in each process, so that clients lost together do not return together'),
   'C-REC-2': must('backs off while the gateway refuses it: 20 attempts in 8 s at most'),
   'C-REC-3': must('is connected within 40 s of the gateway\'s recovery'),
 

@@ -1,7 +1,7 @@
 /** Plays the situations, several at a time, each with a client process of its own. */
 import { ClientProcess } from './client-process.ts'
 import { REQUIREMENTS, type Requirement } from './requirements.ts'
-import type { Situation } from './situation.ts'
+import type { Situation, Stage } from './situation.ts'
 import { CONNECTING } from './situations/connecting.ts'
 import { ENDING } from './situations/ending.ts'
 import { RECEIVING } from './situations/receiving.ts'
@@ -42,26 +42,34 @@ export async function checkClient ({ command, only, jobs }: RunOptions): Promise
 }
 
 async function play (situation: Situation, command: RunOptions['command'], failures: Map<string, string>): Promise<void> {
-  const { name, ids, settings, prepare } = situation
+  const { name, ids, clients = 1, settings, prepare } = situation
   const judged = new Set<string>()
   const judge = (id: string, isKept: boolean, detail: string): void => {
     judged.add(id)
     if (!isKept && !failures.has(id)) failures.set(id, `${name}: ${detail}`)
   }
-  const gateway = new TestGateway(settings)
-  await gateway.listen()
-  prepare?.(gateway)
-  const client = new ClientProcess(command, gateway.env)
+  const open = async (): Promise<Stage> => {
+    const gateway = new TestGateway(settings)
+    await gateway.listen()
+    prepare?.(gateway)
+    return { gateway, client: new ClientProcess(command, gateway.env), judge }
+  }
+  const [stage, ...others] = [await open(), ...await Promise.all(Array.from({ length: clients - 1 }, open))]
+  const stages = [stage, ...others]
   // It has nothing to do any more when its input ends, and that is not before the end of the situation.
-  const died = client.ended.then((how) => { throw new Error(how) })
+  const died = stages.map(async ({ client }) => { throw new Error(await client.ended) })
   try {
-    await Promise.race([situation.play({ gateway, client, judge }), died])
+    await Promise.race([situation.play(stage, ...others), ...died])
   } catch (error) {
-    const [what, words] = [error instanceof Error ? error.message : String(error), client.lastWords]
+    const what = error instanceof Error ? error.message : String(error)
+    const words = stages.map(({ client }) => client.lastWords).filter((each) => each !== '').join('\n')
     for (const id of ids) if (!judged.has(id)) judge(id, false, `${what}${words === '' ? '' : `; it said: ${words}`}`)
   } finally {
-    await client.end()
-    await gateway.close()
+    for (const { client, gateway } of stages) {
+      await client.end()
+      await gateway.close()
+    }
   }
-  judge(FRAMES, gateway.faults.length === 0, gateway.faults[0] ?? '')
+  const faults = stages.flatMap(({ gateway }) => gateway.faults)
+  judge(FRAMES, faults.length === 0, faults[0] ?? '')
 }

@@ -1,4 +1,4 @@
-/** One situation: a gateway and a client of its own, and what is judged in it. */
+/** One situation: a gateway and a client of its own, seldom several of both, and what is judged in it. */
 import type { ClientProcess } from './client-process.ts'
 import type { GatewaySettings, TestGateway } from './test-gateway.ts'
 
@@ -16,8 +16,10 @@ export interface Situation {
   readonly name: string
   /** Requirements that are judged here. One that is not reached counts as not kept. */
   readonly ids: readonly string[]
+  /** Processes of the client, each with a gateway of its own, at the same time; default: 1. */
+  readonly clients?: number
   readonly settings?: Partial<GatewaySettings>
   /** Before the client is started. */
   readonly prepare?: (gateway: TestGateway) => void
-  readonly play: (stage: Stage) => Promise<void>
+  readonly play: (stage: Stage, ...others: readonly Stage[]) => Promise<void>
 }

@@ -11,7 +11,7 @@ npx im-gateway check-client -- python3 my_client.py
 \`\`\`
 
 starts your client again and again, each time against a gateway of its own on a free port of loopback, and plays what happens to clients: slow acks,
-none, repeats, messages that overtake each other or are missing, errors, each close code, shutdown, tokens that end, silence. It takes less than a minute and prints one
+none, repeats, messages that overtake each other or are missing, errors, each close code, shutdown, tokens that end, silence. It takes about a minute and prints one
 line for each requirement; the exit code is 0 when every MUST is kept. \`--json\` prints the same for programs, \`--only C-SND\` plays a part of it,
 \`--jobs N\` sets how many clients run at a time (6; fewer on a slow machine: some requirements are about time).
 
