@@ -24,7 +24,7 @@ export const COSTS = {
   kernel: { value: 4.8, unit: 'KB', scenario: 'S1', figure: 'kernel', about: 'memory of the kernel for its socket' },
   idle: { value: 1.4, unit: 'us/s', scenario: 'S2', figure: 'cpu', about: 'CPU of a connection with a heartbeat every 30 s' },
   delivery: { value: 9, unit: 'us', scenario: 'S3', figure: 'cpu', about: 'CPU of a group message for each member' },
-  send: { value: 34, unit: 'us', scenario: 'S6', figure: 'cpu', about: 'CPU of a message to the IM Service and its ack' },
+  send: { value: 30, unit: 'us', scenario: 'S6', figure: 'cpu', about: 'CPU of a message to the IM Service and its ack' },
   push: { value: 30, unit: 'us', scenario: 'S7', figure: 'cpu', about: 'CPU of a push by PushStream, its ack and the report' },
   handshake: { value: 180, unit: 'us', scenario: 'S8', figure: 'cpu', about: 'CPU of a handshake' },
   record: { value: 3, unit: 'us', scenario: 'S11', figure: 'cpu', about: 'CPU of a group record on each node' }
