@@ -146,9 +146,10 @@ t.test('helm installs the chart into a real API server, upgrades it, rolls it ba
     t.match(notes(cluster), /All clients count as one .* set config\.TRUSTED_PROXIES/)
   })
 
+  const config = { LOG_LEVEL: 'debug', TRUSTED_PROXIES: '10.244.0.0/16' }
   await t.test('an upgrade leaves the number of pods to the autoscaler', async (t) => {
     cluster.ask('kubectl', ['scale', 'deployment', NAME, '--namespace', NAMESPACE, '--replicas=7'])
-    upgraded(t, cluster, { ...OWN, config: { TRUSTED_PROXIES: '10.244.0.0/16' } })
+    upgraded(t, cluster, { ...OWN, config })
     t.equal(deploymentOf(release(cluster).stored).spec.replicas, 7)
     t.notMatch(notes(cluster), /TRUSTED_PROXIES/)
   })
@@ -160,7 +161,7 @@ t.test('helm installs the chart into a real API server, upgrades it, rolls it ba
       t.not(code, 0)
       t.match(words, named)
     }
-    const { code, words } = helm(cluster, 'upgrade', { ...OWN, config: { LOG_LEVEL: 'debug' }, resources: { limits: { memory: 'much' } } })
+    const { code, words } = helm(cluster, 'upgrade', { ...OWN, config, resources: { limits: { memory: 'much' } } })
     t.not(code, 0, 'what only the server can tell')
     t.match(words, /quantities must match/)
     t.same(changed(before, release(cluster).stored), [])
