@@ -42,22 +42,22 @@ export async function groupOverNodes (stage: Stage): Promise<void> {
 
 /** One node is killed while people talk: they come back elsewhere, and nothing that was accepted is missed. */
 export async function nodeKilled (stage: Stage): Promise<void> {
-  await whileTalking(stage, 'zoe', async () => {
+  await whileTalking(stage, 'zoe', CROWD, async () => {
     const victim = stage.gateways.pop()
     if (victim !== undefined) await stage.world.kill(victim)
   })
 }
 
-/** The same with one that is told to end. */
-export async function nodeDrained (stage: Stage): Promise<void> {
-  await whileTalking(stage, 'yan', async () => {
+/** The same with one that is told to end. `people`: so many that each node has some of them. */
+export async function nodeDrained (stage: Stage, people = CROWD): Promise<void> {
+  await whileTalking(stage, 'yan', people, async () => {
     const leaving = stage.gateways.pop()
     if (leaving !== undefined) await stage.world.stop(leaving)
   })
 }
 
-async function whileTalking (stage: Stage, name: string, act: () => Promise<void>): Promise<void> {
-  const crowd = new Crowd(stage, name, CROWD)
+async function whileTalking (stage: Stage, name: string, people: number, act: () => Promise<void>): Promise<void> {
+  const crowd = new Crowd(stage, name, people)
   try {
     await crowd.open()
     await crowd.talk(pause(TALK_BEFORE_MS).then(act).then(() => pause(TALK_AFTER_MS)))

@@ -24,6 +24,8 @@ const IDLE_S = 3
 /** Three play the story, one is drained before it, one comes at its end, one is choosy. */
 const NAMES = ['a', 'b', 'c', 'd', 'next', 'strict'] as const
 const IDLE_PINGS = 7
+/** Envoy chooses by chance: of nine one node in four has none once in thirteen times. */
+const PEOPLE = 40
 
 interface Place { readonly front: Front, readonly node: Ports }
 
@@ -111,7 +113,7 @@ t.test('the story of the demo through Envoy', async (t) => {
 
   await t.test('a node is drained under talk: everybody is taken by another, nothing is missed', async () => {
     const stage = new Stage(world, nodes.map((node) => ({ ...node, url })), `${run}-drain`)
-    await nodeDrained(stage)
+    await nodeDrained(stage, PEOPLE)
     await stage.close()
     nodes.pop()
   })
