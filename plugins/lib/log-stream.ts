@@ -20,7 +20,8 @@ export function openLog (options: LoggingOptions): Log {
   const immediate = pino.destination({ dest: 1, sync: true, retryEAGAIN: () => false })
   immediate.on('error', () => {})
   return {
-    logger: pino(loggingOptions(options), destination),
+    // Given the destination itself, pino writes a fatal line at once, past those that are under way (pino/lib/levels.js).
+    logger: pino(loggingOptions(options), { write: (line) => { destination.write(line) } }),
     lastWords: pino(loggingOptions(options), immediate),
     flush: () => new Promise((resolve) => {
       const timer = setTimeout(resolve, FLUSH_TIMEOUT_MS)
