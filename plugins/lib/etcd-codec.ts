@@ -25,12 +25,17 @@ export function requestOp (operation: KvOperation): IRequestOp {
   const write: IRequestOp = 'put' in then
     ? { request_put: { key: Buffer.from(then.put), value: Buffer.from(then.value), lease: then.leaseId } }
     : { request_delete_range: { key: Buffer.from(then.remove) } }
-  return { request_txn: { compare: when.map(compareOf), success: [write], failure: read } }
+  // All comparisons of a transaction have to hold: the other way is a transaction of its own in the failure of the first.
+  const others = when.map((condition): KvCondition => condition.kind === 'absent-or-value' ? { kind: 'absent', key: condition.key } : condition)
+  const hasOtherWay = when.some(({ kind }) => kind === 'absent-or-value')
+  const failure = hasOtherWay ? [{ request_txn: { compare: others.map(compareOf), success: [write], failure: read } }] : read
+  return { request_txn: { compare: when.map(compareOf), success: [write], failure } }
 }
 
 export function resultOf (operation: KvOperation, response: IResponseOp | undefined): KvOperationResult {
   if (operation.then === undefined) return { succeeded: false, entries: entriesOf(response?.response_range?.kvs) }
-  const answer = response?.response_txn
+  const first = response?.response_txn
+  const answer = first?.responses[0]?.response_txn ?? first
   const succeeded = answer?.succeeded === true
   return { succeeded, entries: succeeded ? [] : entriesOf(answer?.responses[0]?.response_range?.kvs) }
 }
@@ -70,7 +75,8 @@ export function unavailable (cause: unknown): GatewayError {
 function compareOf (condition: KvCondition): ICompare {
   switch (condition.kind) {
     case 'absent': return { target: 'Version', result: 'Equal', key: Buffer.from(condition.key), version: 0 }
-    case 'value': return { target: 'Value', result: 'Equal', key: Buffer.from(condition.key), value: Buffer.from(condition.equals) }
+    case 'value':
+    case 'absent-or-value': return { target: 'Value', result: 'Equal', key: Buffer.from(condition.key), value: Buffer.from(condition.equals) }
     case 'prefix-unchanged': return { target: 'Mod', result: 'Less', key: Buffer.from(condition.prefix), range_end: endOf(condition.prefix), mod_revision: condition.revision + 1 }
   }
 }

@@ -121,6 +121,7 @@ export class MemoryStore {
     switch (condition.kind) {
       case 'absent': return this.#tree.get(condition.key) === undefined
       case 'value': return this.#tree.get(condition.key)?.value === condition.equals
+      case 'absent-or-value': return (this.#tree.get(condition.key)?.value ?? condition.equals) === condition.equals
       case 'prefix-unchanged': return this.#tree.below(condition.prefix).every((entry) => entry.modRevision <= condition.revision)
     }
   }

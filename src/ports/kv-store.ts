@@ -29,6 +29,8 @@ export interface RangeResult { readonly revision: number, readonly entries: read
 export type KvCondition =
   | { readonly kind: 'absent', readonly key: string }
   | { readonly kind: 'value', readonly key: string, readonly equals: string }
+  /** Either of the two above; one of these at most. */
+  | { readonly kind: 'absent-or-value', readonly key: string, readonly equals: string }
   /** No key of the prefix was changed after `revision`. A prefix without keys passes. */
   | { readonly kind: 'prefix-unchanged', readonly prefix: string, readonly revision: number }
 

@@ -1,5 +1,6 @@
 /** Queues by lane: the first item of each lane is ready, the next one once the first has left. First come, first served. */
 import { ShortLivedMap } from '../short-lived-map.ts'
+import { Fifo } from './fifo.ts'
 
 export interface LaneItem {
   readonly lane: string
@@ -10,7 +11,7 @@ export interface LaneItem {
 export class Lanes<Item extends LaneItem> {
   /** Lanes with an item that is ready or taken, and what waits behind it. */
   readonly #waiting = new ShortLivedMap<string, Item[]>()
-  #ready: Item[] = []
+  readonly #ready = new Fifo<Item>()
 
   /** How many items could be taken, given-up ones included. */
   get ready (): number { return this.#ready.length }
@@ -43,19 +44,19 @@ export class Lanes<Item extends LaneItem> {
   /** Takes up to `max` items, each of another lane. */
   take (max: number): Item[] {
     const items: Item[] = []
-    while (items.length < max && this.#ready.length > 0) {
-      for (const item of this.#ready.splice(0, max - items.length)) {
-        if (item.settled) this.leave(item)
-        else items.push(item)
-      }
+    while (items.length < max) {
+      const item = this.#ready.shift()
+      if (item === undefined) break
+      if (item.settled) this.leave(item)
+      else items.push(item)
     }
     return items
   }
 
   /** Takes all that is not taken yet; nothing is kept. */
   clear (): Item[] {
-    const items = [...this.#ready, ...[...this.#waiting].flatMap(([, items]) => items)]
-    this.#ready = []
+    const items = [...this.#waiting].flatMap(([, items]) => items)
+    for (let item = this.#ready.shift(); item !== undefined; item = this.#ready.shift()) items.push(item)
     this.#waiting.clear()
     return items
   }

@@ -155,19 +155,10 @@ export class Registrations {
       return
     }
     const value = session.value(nodeId)
-    const then = { put: session.key, value, leaseId: lease.id }
-    const otherwise = { read: session.key }
-    const whenOurs = { when: [{ kind: 'value', key: session.key, equals: value }], then, otherwise } as const
-    const whenAbsent = { when: [{ kind: 'absent', key: session.key }], then, otherwise } as const
     const answer = await batcher.submit({
       lane: userPrefix(session.userId),
-      operation: session.state.goneRevision > session.state.revision ? whenAbsent : whenOurs,
-      timeoutMs: repairTimeoutMs,
-      again: ({ entries: [entry] }) => {
-        if (session.state.phase !== 'lost') return undefined
-        if (entry === undefined) return whenAbsent
-        return entry.value === value ? whenOurs : undefined
-      }
+      operation: { when: [{ kind: 'absent-or-value', key: session.key, equals: value }], then: { put: session.key, value, leaseId: lease.id } },
+      timeoutMs: repairTimeoutMs
     })
     meter.count('registry_operations_total', 1, 'put_again', answer.succeeded ? 'ok' : 'refused')
     this.apply(session, answer.succeeded ? { type: 'put-done', revision: answer.revision, leased: session.lease === lease } : { type: 'put-refused' })

@@ -4,6 +4,7 @@
  * not answer, one try at a time with growing pauses.
  */
 import type { Clock, Meter, Timer } from '../ports.ts'
+import { Fifo } from './fifo.ts'
 
 export interface RepairsOptions<Item> {
   readonly clock: Clock
@@ -20,8 +21,11 @@ const MAX_ACTIVE = 400
 
 export class Repairs<Item> {
   readonly #options: RepairsOptions<Item>
+  /** Of these, those that are active come after it. */
   readonly #waiting = new Set<Item>()
   readonly #active = new Set<Item>()
+  /** What waits and is not active. */
+  readonly #queue = new Fifo<Item>()
   #failures = 0
   #timer: Timer | undefined
   #stopped = false
@@ -36,7 +40,9 @@ export class Repairs<Item> {
 
   /** An item that waits already is not taken twice; one that is under way comes again after it. */
   add (item: Item): void {
+    if (this.#waiting.has(item)) return
     this.#waiting.add(item)
+    if (!this.#active.has(item)) this.#queue.push(item)
     this.#pump()
   }
 
@@ -48,9 +54,9 @@ export class Repairs<Item> {
   #pump (): void {
     if (this.#stopped || this.#timer !== undefined) return
     const limit = this.#failures > 0 ? 1 : MAX_ACTIVE
-    for (const item of this.#waiting) {
-      if (this.#active.size >= limit) return
-      if (this.#active.has(item)) continue
+    while (this.#active.size < limit) {
+      const item = this.#queue.shift()
+      if (item === undefined) return
       this.#waiting.delete(item)
       this.#active.add(item)
       this.#options.work(item).then((done) => this.#finished(item, done), () => this.#finished(item, false))
@@ -64,6 +70,7 @@ export class Repairs<Item> {
       this.#waiting.add(item)
       this.#rest()
     }
+    if (this.#waiting.has(item)) this.#queue.push(item)
     this.#pump()
   }
 

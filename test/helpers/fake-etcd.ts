@@ -150,10 +150,12 @@ function prefixOf (end: Buffer): string {
 
 function operationOf ({ request_range: range, request_txn: txn }: IRequestOp): KvOperation {
   if (range != null) return { when: [], then: undefined, otherwise: readOf(range as Required<IRangeRequest>) }
-  const [write, read] = [txn?.success?.[0], txn?.failure?.[0]?.request_range]
+  const otherWay = txn?.failure?.[0]?.request_txn ?? undefined
+  const [write, read] = [txn?.success?.[0], (otherWay ?? txn)?.failure?.[0]?.request_range]
   const put = write?.request_put
+  const when = (txn?.compare ?? []).map(conditionOf)
   return {
-    when: (txn?.compare ?? []).map(conditionOf),
+    when: otherWay === undefined ? when : when.map((condition) => condition.kind === 'value' ? { ...condition, kind: 'absent-or-value' } : condition),
     then: put != null
       ? { put: String(put.key), value: String(put.value), leaseId: String(put.lease) }
       : write?.request_delete_range == null ? undefined : { remove: String(write.request_delete_range.key) },
@@ -175,7 +177,9 @@ function conditionOf ({ target, key, range_end: end, value, mod_revision: revisi
 function responseOf (operation: KvOperation | undefined, { succeeded, entries }: KvOperationResult): object {
   const range = { response_range: { kvs: entries.map(keyValueOf) } } as unknown as IResponseOp
   if (operation?.then === undefined) return range
-  return { response_txn: { succeeded, responses: succeeded ? [{ response_put: {} }] : operation.otherwise === undefined ? [] : [range] } }
+  const answer = { response_txn: { succeeded, responses: succeeded ? [{ response_put: {} }] : operation.otherwise === undefined ? [] : [range] } }
+  // It was the second way, where there is one.
+  return operation.when.some(({ kind }) => kind === 'absent-or-value') ? { response_txn: { succeeded: false, responses: [answer] } } : answer
 }
 
 function keyValueOf ({ key, value, modRevision, leaseId }: KvEntry): IKeyValue {

@@ -82,6 +82,15 @@ export async function kvConformance (t: Test, { kv, root, compact, pass, until }
     t.strictSame(entries.map(({ key, modRevision }) => [key.slice(root.length), modRevision === revision]), [['batch/mine', true], ['batch/new', true], ['batch/there', false]])
   })
 
+  await t.test('absent or of that value: either will do, and nothing else', async (t) => {
+    await write('either/same', 'either/other')
+    const either = (key: string, otherwise?: KvOperation['otherwise']) => put(key, `${key}!`, lease, [{ kind: 'absent-or-value', key: root + key, equals: `${key}!` }], otherwise)
+    await kv.batch([put('either/other', 'x', lease)])
+    const { results } = await kv.batch([either('either/same'), either('either/absent'), either('either/other', { read: `${root}either/other` })])
+    t.strictSame(results.map(({ succeeded, entries }) => [succeeded, pairs(entries)]), [[true, []], [true, []], [false, [`${root}either/other=x`]]])
+    t.strictSame(pairs((await kv.range(`${root}either/`, { prefix: true })).entries), ['absent=either/absent!', 'other=x', 'same=either/same!'].map((pair) => `${root}either/${pair}`))
+  })
+
   await t.test('a prefix counts as unchanged without keys, after a delete, and not after a put', async (t) => {
     const guarded = async (revision: number) => (await kv.batch([put('guard/x/me', 'me', lease, [{ kind: 'prefix-unchanged', prefix: `${root}guard/x/`, revision }])])).results[0]?.succeeded
     const empty = (await kv.range(`${root}guard/x/`, { prefix: true })).revision
