@@ -1,19 +1,16 @@
 import { spawnSync } from 'node:child_process'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-
-const RUNNER = join(import.meta.dirname, '../../../scripts/lib/tap.mjs')
+import { ownEnvironment, testProject } from '../../helpers/script-project.ts'
 
 /** What is printed of these files, and what comes of them. */
 function run (t: Test, files: Readonly<Record<string, string>>): { readonly printed: string, readonly totals: object } {
-  const folder = t.testdir({ ...files })
+  const folder = testProject(t, files)
   const paths = Object.keys(files).map((name) => join(folder, name))
-  const code = `import { runTap } from ${JSON.stringify(RUNNER)}
+  const code = `import { runTap } from ${JSON.stringify(join(folder, 'scripts/lib/tap.mjs'))}
 const totals = await runTap(${JSON.stringify(paths)}, { jobs: 1, fileTimeoutS: 20, timeoutMs: 40_000 })
 process.stdout.write('\\nTOTALS ' + JSON.stringify(totals))`
-  // What tells a child of tap that it is one must not reach the tap that it starts.
-  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(TAP|_TAP)/.test(name)))
-  const { stdout } = spawnSync(process.execPath, ['--input-type=module', '--eval', code], { env: { ...env, NODE_V8_COVERAGE: '' }, encoding: 'utf8', timeout: 50_000 })
+  const { stdout } = spawnSync(process.execPath, ['--input-type=module', '--eval', code], { env: ownEnvironment(), encoding: 'utf8', timeout: 50_000 })
   const [printed = '', totals = '{}'] = stdout.split('\nTOTALS ')
   return { printed, totals: JSON.parse(totals) as object }
 }
