@@ -28,6 +28,8 @@ const MIN_SWITCH_INTERVAL_MS = 500
 /** etcd answers pings that come more often than every 5 s with GOAWAY. */
 const KEEPALIVE_TIME_MS = 10_000
 const KEEPALIVE_TIMEOUT_MS = 3_000
+/** Some hundred thousand events of a watch, which take the loop half a second. A page of the registry is far below it. */
+const MAX_MESSAGE_BYTES = 8 * 1024 * 1024
 
 export class EtcdConnection {
   readonly #options: EtcdConnectionOptions
@@ -87,7 +89,7 @@ export class EtcdConnection {
         'grpc.keepalive_timeout_ms': KEEPALIVE_TIMEOUT_MS,
         'grpc.initial_reconnect_backoff_ms': 100,
         'grpc.max_reconnect_backoff_ms': 1_000,
-        'grpc.max_receive_message_length': 64 * 1024 * 1024,
+        'grpc.max_receive_message_length': MAX_MESSAGE_BYTES,
         'grpc.use_local_subchannel_pool': 1,
         'grpc.enable_channelz': 0
       },

@@ -2,8 +2,9 @@
  * One watch on etcd's own stream: the library's watcher reconnects by itself and loses events when it is broken twice, may
  * die unheard after a compaction, and throws where nobody catches. This one ends once, at any doubt, and never comes back.
  */
+import { status, type ServiceError } from '@grpc/grpc-js'
 import type { Etcd3, IDuplexStream, IWatchRequest, IWatchResponse } from 'etcd3'
-import type { Clock, KvWatch, Timer, WatchHandlers } from '../../src/ports.ts'
+import type { Clock, KvWatch, Timer, WatchEnd, WatchHandlers } from '../../src/ports.ts'
 import { endOf, eventOf } from './etcd-codec.ts'
 
 export interface EtcdWatchOptions {
@@ -54,7 +55,9 @@ export class EtcdWatch implements KvWatch {
     stream.on('data', (response) => this.#receive(response))
     stream.on('end', () => this.#fail(new Error('etcd ended the watch')))
     const { prefix, fromRevision } = this.#options
-    stream.write({ create_request: { key: Buffer.from(prefix), range_end: endOf(prefix), start_revision: fromRevision, progress_notify: true, fragment: true } })
+    // Not in fragments: etcd measures all of a fragment again for each event that it adds, a minute for some hundred thousand
+    // (sendFragments in server/etcdserver/api/v3rpc/watch.go). A message that is too long for us is told as such.
+    stream.write({ create_request: { key: Buffer.from(prefix), range_end: endOf(prefix), start_revision: fromRevision, progress_notify: true } })
   }
 
   #receive (response: IWatchResponse): void {
@@ -69,9 +72,7 @@ export class EtcdWatch implements KvWatch {
     onAnswer()
     if (response.events.length > 0) {
       const events = response.events.map(eventOf)
-      const last = events.at(-1)?.revision ?? 0
-      // The rest of the last revision may be in the next fragment: it is told again should the watch break in between.
-      this.#told = Math.max(this.#told, response.fragment ? last - 1 : last)
+      this.#told = Math.max(this.#told, events.at(-1)?.revision ?? 0)
       handlers.onEvents(events, this.#told)
       return
     }
@@ -97,11 +98,15 @@ export class EtcdWatch implements KvWatch {
   #fail (reason: unknown): void {
     if (this.#ended) return
     const error = reason instanceof Error ? reason : new Error(String(reason))
+    if ((error as Partial<ServiceError>).code === status.RESOURCE_EXHAUSTED) {
+      this.#end({ tooLong: true, error })
+      return
+    }
     this.#end({ error })
     this.#options.onFailure(error)
   }
 
-  #end (reason: { compactedAt?: number, error?: Error }): void {
+  #end (reason: WatchEnd): void {
     this.cancel()
     this.#options.handlers.onEnd(reason)
   }

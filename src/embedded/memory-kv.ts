@@ -3,7 +3,7 @@
  * answers, each client by itself, so that every fault of a real etcd has its test without one.
  */
 import { GatewayError } from '../errors.ts'
-import type { Clock, KvBatchResult, KvOperation, KvStore, KvWatch, RangeOptions, RangeResult, WatchHandlers } from '../ports.ts'
+import type { Clock, KvBatchResult, KvOperation, KvStore, KvWatch, RangeOptions, RangeResult, WatchEnd, WatchHandlers } from '../ports.ts'
 import { MemoryStore } from './memory-store.ts'
 import { MemoryWatch, type WatchClient } from './memory-watch.ts'
 
@@ -80,8 +80,8 @@ export class MemoryKv implements KvStore, WatchClient {
   }
 
   /** Breaks the watches; calls go on. */
-  endWatches (): void {
-    for (const watch of [...this.#watches]) watch.end({ error: new Error('the connection was cut') })
+  endWatches (reason: WatchEnd = { error: new Error('the connection was cut') }): void {
+    for (const watch of [...this.#watches]) watch.end(reason)
   }
 
   async #call<T> (work: () => T): Promise<T> {

@@ -1,6 +1,6 @@
 /** A watch on a `MemoryStore`: what happened since a revision, then what happens, each revision as one call, never inside the call that wrote it. */
 import { KvCompactedError } from '../ports.ts'
-import type { Clock, KvEvent, KvWatch, Timer, WatchHandlers } from '../ports.ts'
+import type { Clock, KvEvent, KvWatch, Timer, WatchEnd, WatchHandlers } from '../ports.ts'
 import type { MemoryStore, StoreObserver } from './memory-store.ts'
 
 /** How often a watch shows that it lives. */
@@ -74,7 +74,7 @@ export class MemoryWatch implements KvWatch, StoreObserver {
     this.#client.forget(this)
   }
 
-  end (reason: { compactedAt?: number, error?: Error }): void {
+  end (reason: WatchEnd): void {
     if (this.#ended) return
     this.cancel()
     this.#handlers.onEnd(reason)

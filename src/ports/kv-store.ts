@@ -50,9 +50,11 @@ export interface WatchHandlers {
   onEvents (events: readonly KvEvent[], revision: number): void
   /** Everything up to this revision has been told. Called once when the watch is open, then as a sign of life. */
   onProgress (revision: number): void
-  /** Called exactly once unless cancelled. `compactedAt` is set where the revision asked for is gone. */
-  onEnd (reason: { readonly compactedAt?: number, readonly error?: Error }): void
+  /** Called exactly once unless cancelled. */
+  onEnd (reason: WatchEnd): void
 }
+/** `compactedAt`: the revision asked for is gone. `tooLong`: more has happened since than the adapter takes in at once. */
+export interface WatchEnd { readonly compactedAt?: number, readonly tooLong?: boolean, readonly error?: Error }
 export interface KvWatch { cancel (): void }
 
 /** The store answered and refuses the whole request; nothing of it was applied. `lease`: a lease that it names is gone. */

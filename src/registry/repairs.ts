@@ -1,7 +1,7 @@
 /**
  * Work on registrations that has to be done some time: puts after a lost lease, removals after a close. A bounded
- * number at once, so that a hundred thousand of them neither bury etcd nor the upgrades of the moment; while etcd does
- * not answer, one try at a time with growing pauses.
+ * number at once, so that a hundred thousand of them neither bury etcd nor the upgrades of the moment: after a failure
+ * one, with growing pauses while etcd does not answer, then one more with each that is done.
  */
 import type { Clock, Meter, Timer } from '../ports.ts'
 import { Fifo } from './fifo.ts'
@@ -16,8 +16,9 @@ export interface RepairsOptions<Item> {
   readonly random: () => number
 }
 
-/** Items under way at once: four full transactions. */
-const MAX_ACTIVE = 400
+/** Items under way at once: sixteen full transactions, as many as the batcher lets go. */
+const MAX_ACTIVE = 1_600
+const ACTIVE_AT_FIRST = 400
 
 export class Repairs<Item> {
   readonly #options: RepairsOptions<Item>
@@ -26,6 +27,7 @@ export class Repairs<Item> {
   readonly #active = new Set<Item>()
   /** What waits and is not active. */
   readonly #queue = new Fifo<Item>()
+  #limit = ACTIVE_AT_FIRST
   #failures = 0
   #timer: Timer | undefined
   #stopped = false
@@ -53,8 +55,7 @@ export class Repairs<Item> {
 
   #pump (): void {
     if (this.#stopped || this.#timer !== undefined) return
-    const limit = this.#failures > 0 ? 1 : MAX_ACTIVE
-    while (this.#active.size < limit) {
+    while (this.#active.size < this.#limit) {
       const item = this.#queue.shift()
       if (item === undefined) return
       this.#waiting.delete(item)
@@ -65,8 +66,11 @@ export class Repairs<Item> {
 
   #finished (item: Item, done: boolean): void {
     this.#active.delete(item)
-    if (done) this.#failures = 0
-    else {
+    if (done) {
+      this.#failures = 0
+      this.#limit = Math.min(MAX_ACTIVE, this.#limit + 1)
+    } else {
+      this.#limit = 1
       this.#waiting.add(item)
       this.#rest()
     }

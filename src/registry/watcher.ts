@@ -1,7 +1,7 @@
 /**
  * Follows `/registry/`. One watch at a time, opened at the last revision seen + 1; at any doubt (it ended, it fell
- * silent) it is dropped and opened again. Where that revision has been compacted away, everything is read in pages at
- * one revision and the watch goes on from there. No event is passed over, whatever breaks, and however often.
+ * silent) it is dropped and opened again. Where that revision has been compacted away, or too much has happened since,
+ * everything is read in pages at one revision and the watch goes on from there. No event is passed over, whatever breaks, and however often.
  */
 import type { Clock, KvEntry, KvEvent, KvStore, KvWatch, Logger, Meter, Timer } from '../ports.ts'
 
@@ -102,10 +102,10 @@ export class Watcher {
         this.#heard()
         this.#revision = Math.max(this.#revision, revision)
       },
-      onEnd: ({ compactedAt, error }) => {
+      onEnd: ({ compactedAt, tooLong = false, error }) => {
         if (epoch !== this.#epoch) return
-        if (compactedAt === undefined) this.#broken('ended', error)
-        else this.#resync()
+        if (compactedAt !== undefined || tooLong) this.#resync(tooLong ? 'too much has happened' : 'compacted')
+        else this.#broken('ended', error)
       }
     })
   }
@@ -131,12 +131,11 @@ export class Watcher {
     this.#later()
   }
 
-  #resync (): void {
+  #resync (reason: string): void {
     this.#options.meter.count('watch_resync_total')
-    this.#options.logger.warn({ revision: this.#revision }, 'the registry was compacted past the watch, everything is read again')
-    this.#abandon()
+    this.#options.logger.warn({ revision: this.#revision, reason }, 'the registry watch cannot go on from where it was, everything is read again')
     this.#revision = 0
-    this.#attempt()
+    this.#later()
   }
 
   /** Tries again, at first at once, then slower. */

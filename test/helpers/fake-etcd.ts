@@ -53,7 +53,7 @@ export class FakeEtcd {
   freeze (): void { this.#kv.freeze() }
   thaw (): void { this.#kv.heal() }
 
-  /** The watches end, and the ones that follow each after so many events, be it in the middle of a revision; then they hold again. */
+  /** The watches end, and the ones that follow each after so many events at most, for a revision is told as a whole; then they hold again. */
   breakWatches (...afterEvents: readonly number[]): void {
     this.#breaks = afterEvents
     for (const stream of this.#watches) breakOff(stream)
@@ -97,10 +97,9 @@ export class FakeEtcd {
       tell(this.#kv.store.revision, { created: true })
       const watch = this.#kv.watch(asked.key.toString(), Number(asked.start_revision), {
         onEvents: (events, revision) => {
-          const told = events.slice(0, left)
-          left -= told.length
-          tell(revision, { events: told.map(eventOf), fragment: told.length < events.length })
-          if (left === 0) breakOff(stream)
+          left -= events.length
+          if (left >= 0) tell(revision, { events: events.map(eventOf) })
+          if (left <= 0) breakOff(stream)
         },
         onProgress: (revision) => { tell(revision, {}) },
         onEnd: ({ compactedAt = 0 }) => { tell(this.#kv.store.revision, { canceled: true, compact_revision: compactedAt }) }

@@ -1,7 +1,7 @@
 /** What every ports.KvStore has to do, be it etcd or the one in this process: the registry is tried on both. */
 import type { Test } from 'tap'
 import { KvCompactedError } from '../../src/ports.ts'
-import type { KvEntry, KvEvent, KvOperation, KvStore, KvWatch } from '../../src/ports.ts'
+import type { KvEntry, KvEvent, KvOperation, KvStore, KvWatch, WatchEnd } from '../../src/ports.ts'
 
 export interface KvWorld {
   readonly kv: KvStore
@@ -18,7 +18,7 @@ export interface KvWorld {
 export class WatchLog {
   readonly events: KvEvent[] = []
   readonly progress: number[] = []
-  readonly ends: Array<{ readonly compactedAt?: number, readonly error?: Error }> = []
+  readonly ends: WatchEnd[] = []
   revision = 0
   readonly watch: KvWatch
 

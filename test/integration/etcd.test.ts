@@ -37,21 +37,29 @@ t.test('etcd does what a store has to do', async (t) => {
   })
 })
 
-t.test('a watch takes in a history of many revisions with many keys each, larger than one message', async (t) => {
-  const { kv } = open(t, endpoints, { timeoutMs: 10_000 })
+/** Puts so many revisions of 100 keys each, some 40 KB. */
+async function writeHistory (kv: EtcdKv, root: string, lease: string, revisions: number): Promise<void> {
+  for (let i = 0; i < revisions; i++) {
+    await kv.batch(Array.from({ length: 100 }, (_, j) => ({ when: [], then: { put: `${root}${i}/${j}`, value: 'x'.repeat(400), leaseId: lease } })))
+  }
+}
+
+t.test('a watch takes in a history of many revisions with many keys each, up to a bound, and says where there is more', async (t) => {
+  const { kv, health } = open(t, endpoints, { timeoutMs: 10_000 })
   const root = `/history-${process.pid}-${Date.now()}/`
   const lease = await kv.grantLease(60)
   const { revision } = await kv.range(root)
-  const value = 'x'.repeat(400)
-  const batches = 120
-  for (let i = 0; i < batches; i++) {
-    await kv.batch(Array.from({ length: 100 }, (_, j) => ({ when: [], then: { put: `${root}${i}/${j}`, value, leaseId: lease } })))
-  }
+  await writeHistory(kv, root, lease, 120)
   const log = new WatchLog(kv, root, revision + 1)
-  await eventually(() => log.events.length >= batches * 100 || log.ends.length > 0, PATIENCE_MS)
-  t.strictSame([log.ends, new Set(log.events.map(({ key }) => key)).size], [[], batches * 100])
+  await eventually(() => log.events.length >= 12_000 || log.ends.length > 0, PATIENCE_MS)
+  t.strictSame([log.ends, new Set(log.events.map(({ key }) => key)).size], [[], 12_000])
   t.strictSame(log.events.map(({ revision }) => revision), log.events.map(({ revision }) => revision).sort((a, b) => a - b))
   log.watch.cancel()
+  await writeHistory(kv, root, lease, 120)
+  const late = new WatchLog(kv, root, revision + 1)
+  await eventually(() => late.ends.length > 0, PATIENCE_MS)
+  t.match(late.ends, [{ tooLong: true }])
+  t.strictSame([late.events, [...health.downs.keys()]], [[], []], 'which is no failure of etcd')
   await kv.revokeLease(lease)
 })
 

@@ -284,6 +284,17 @@ t.test('history compacted while the watch was cut: everything is read again and 
   t.equal(a.meter.counted('watch_resync_total'), 1)
 })
 
+t.test('more has happened than a watch takes in at once: everything is read and compared', async (t) => {
+  const { world, a, b } = await worldOf('a', 'b')
+  const moves = await world.done(a.connect('ann', 'moves'))
+  a.kv.freeze()
+  await world.done(b.connect('ann', 'moves'))
+  a.kv.endWatches({ tooLong: true })
+  a.kv.heal()
+  await world.clock.run(1_000)
+  t.strictSame([a.verdicts, a.registry.live, a.meter.counted('watch_resync_total')], [[`${moves.session.connectionId} replaced`], true, 1])
+})
+
 // ---- where users are
 
 t.test('users are found: by etcd first, then by the cache, which the watch keeps true', async (t) => {
