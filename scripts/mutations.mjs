@@ -17,7 +17,7 @@ import { withServices } from './lib/services.mjs'
 
 const WORKERS = 2
 const TEST_TIMEOUT_MS = 60_000
-const COPIED = ['.taprc', 'CONTRIBUTING.md', 'Dockerfile', 'LICENSE', 'README.md', 'buf.gen.yaml', 'buf.yaml', 'charts', 'demo', 'deploy', 'docs', 'package-lock.json', 'package.json', 'plugins', 'proto', 'routes', 'scripts', 'src', 'test', 'tsconfig.build.json', 'tsconfig.json']
+const COPIED = ['.taprc', 'CONTRIBUTING.md', 'Dockerfile', 'LICENSE', 'README.md', 'bin', 'buf.gen.yaml', 'buf.yaml', 'charts', 'demo', 'deploy', 'docs', 'package-lock.json', 'package.json', 'plugins', 'proto', 'routes', 'scripts', 'src', 'test', 'tsconfig.build.json', 'tsconfig.json']
 
 await prepare()
 const wanted = process.argv.slice(2)

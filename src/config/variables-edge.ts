@@ -59,6 +59,6 @@ export const LIFE = {
   ADMIN_HOST: { kind: 'text', form: 'host', default: '127.0.0.1', about: 'Address that the admin server binds; other than loopback only with ADMIN_TOKEN' },
   ADMIN_PORT: { kind: 'integer', min: 0, max: 65535, otherwise: 'no admin server', about: 'Port of the admin server with /drain, /connections and /explain; 0 takes a free one' },
   ADMIN_TOKEN: { kind: 'text', form: 'bearer', secret: true, about: 'Bearer token that the admin server asks for' },
-  EXPLAIN_ENTRIES: { kind: 'integer', default: 50_000, min: 0, max: 1_000_000, about: 'What the node remembers of the latest messages for /explain and the gRPC call Explain: one entry for a message sent, a push, each device of it, and a group record; 0 remembers nothing' },
+  EXPLAIN_ENTRIES: { kind: 'integer', default: 50_000, min: 0, max: 1_000_000, about: 'What the node remembers of the latest messages and connections for /explain and the gRPC call Explain: one entry for a message sent, a push, each device of it, a group record, a connect and a close; 0 remembers nothing' },
   EXPLAIN_BYTES: { kind: 'size', default: '16MB', min: '1MB', max: '1GB', about: 'Memory that these entries may take, their ids included; past it the oldest are forgotten' }
 } as const satisfies Record<string, Variable>

@@ -153,6 +153,7 @@ export class Sessions implements RegistryListener {
       maxMessageBytes: this.#options.maxMessageBytes,
       tokenExpiresAtMs: connection.tokenExpiresAtMs
     }, clock.unixMs()))
+    this.#options.recorder?.begin('opened', '', connection.user.userId, connection.deviceId, this.idOf(connection))
     for (const older of connection.user.connections) {
       if (older.deviceId === connection.deviceId && older.serial < connection.serial) this.close(older, 'replaced')
     }
@@ -160,7 +161,7 @@ export class Sessions implements RegistryListener {
   }
 
   #end (connection: Connection): void {
-    const { hub, meter, outbox, recorder, registry, tracker, logger } = this.#options
+    const { clock, hub, meter, outbox, recorder, registry, tracker, logger } = this.#options
     const kind = connection.closedFor as CloseKind
     connection.state = 'closing'
     hub.remove(connection)
@@ -170,8 +171,10 @@ export class Sessions implements RegistryListener {
     for (const { msgId, recipient } of connection.inbox ?? []) recorder?.refused('send', msgId, connection.user.userId, connection.deviceId, recipient, 'CONNECTION_CLOSED')
     connection.inbox = null
     connection.inboxBytes = 0
-    meter.count('connections_closed_total', 1, CLOSE[kind].reason)
-    logger.debug({ ...this.facts(connection), reason: CLOSE[kind].reason }, 'connection closed')
+    const { code, reason } = CLOSE[kind]
+    recorder?.ended(recorder.begin('closed', '', connection.user.userId, connection.deviceId, this.idOf(connection)), reason, code, Math.max(0, Math.round((clock.unixMs() - connection.openedAtUnixMs) / 1000)))
+    meter.count('connections_closed_total', 1, reason)
+    logger.debug({ ...this.facts(connection), reason }, 'connection closed')
     registry.unregister(this.#ref(connection)).catch((error: unknown) => {
       logger.error({ err: error, ...this.facts(connection) }, 'unregistering failed')
     })

@@ -32,7 +32,9 @@ const FIRST: Readonly<Record<RowKind, ExplainStep>> = {
   again: ExplainStep.EXPLAIN_STEP_QUEUED,
   late: ExplainStep.EXPLAIN_STEP_LATE_ACKNOWLEDGED,
   elsewhere: ExplainStep.EXPLAIN_STEP_REPORTED,
-  group: ExplainStep.EXPLAIN_STEP_GROUP_RECEIVED
+  group: ExplainStep.EXPLAIN_STEP_GROUP_RECEIVED,
+  opened: ExplainStep.EXPLAIN_STEP_CONNECTED,
+  closed: ExplainStep.EXPLAIN_STEP_DISCONNECTED
 }
 
 /** An event with its time on the monotonic clock, which tells apart what happened in one millisecond. */
@@ -44,19 +46,21 @@ export function eventsOf (row: Row, nodeId: string, unixOf: (monotonicMs: number
     atMs, event: { at: BigInt(Math.round(unixOf(atMs))), nodeId, step, deviceId: row.deviceId, detail, msgId: row.msgId, userId: row.userId }
   })
   const events = [event(row.atMs, FIRST[row.kind], firstDetail(row))]
-  if (row.kind === 'elsewhere') return events
+  if (row.kind === 'elsewhere' || row.kind === 'closed') return events
   if (!Number.isNaN(row.passedAtMs)) events.push(row.kind === 'send' ? event(row.passedAtMs, ExplainStep.EXPLAIN_STEP_UPSTREAM, '') : event(row.passedAtMs, ExplainStep.EXPLAIN_STEP_WRITTEN, waiting(row)))
   if (!Number.isNaN(row.endedAtMs)) events.push(event(row.endedAtMs, lastStep(row), lastDetail(row)))
   return events
 }
 
-function firstDetail ({ kind, otherId, outcome, counts: [first] }: Row): string {
+function firstDetail ({ kind, otherId, outcome, counts: [first, second] }: Row): string {
   switch (kind) {
     case 'send': case 'repeat': return otherId === '' ? '' : `for ${otherId}`
     case 'push': case 'group': return `from ${otherId}`
     case 'receipt': return `read by ${otherId}`
     case 'again': return 'it waits for this device already and is not written again'
     case 'elsewhere': return `${otherId === '' ? 'no node' : otherId}: ${outcome}${first > 0 ? ` after ${first} ms` : ''}`
+    case 'opened': return otherId
+    case 'closed': return `${first} ${outcome} after ${second} s, ${otherId}`
     case 'device': case 'late': return ''
   }
 }
@@ -71,7 +75,7 @@ function lastStep ({ kind, outcome }: Row): ExplainStep {
     case 'send': case 'repeat': return outcome === 'ok' ? ExplainStep.EXPLAIN_STEP_ACCEPTED : ExplainStep.EXPLAIN_STEP_REFUSED
     case 'push': case 'receipt': return outcome === 'answered' || outcome === 'incomplete' ? ExplainStep.EXPLAIN_STEP_PUSH_ANSWERED : ExplainStep.EXPLAIN_STEP_PUSH_REFUSED
     case 'group': return outcome === 'ok' ? ExplainStep.EXPLAIN_STEP_GROUP_DELIVERED : ExplainStep.EXPLAIN_STEP_GROUP_PASSED_OVER
-    case 'device': case 'again': case 'late': case 'elsewhere': return OUTCOME_STEPS[outcome] ?? ExplainStep.EXPLAIN_STEP_UNSPECIFIED
+    default: return OUTCOME_STEPS[outcome] ?? ExplainStep.EXPLAIN_STEP_UNSPECIFIED
   }
 }
 

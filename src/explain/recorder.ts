@@ -8,9 +8,9 @@ import type { Clock } from '../ports.ts'
 /**
  * `send`: a client's message, `repeat`: one that joined it. `push`, `receipt`: a call. `device`: a device that is here,
  * `again`: one that waited for the message already, `late`: its ack after the time-out. `elsewhere`: what was reported of one that is not. `group`: a record
- * with all members that are here.
+ * with all members that are here. `opened`, `closed`: a connection, without a message.
  */
-export type RowKind = 'send' | 'repeat' | 'push' | 'receipt' | 'device' | 'again' | 'late' | 'elsewhere' | 'group'
+export type RowKind = 'send' | 'repeat' | 'push' | 'receipt' | 'device' | 'again' | 'late' | 'elsewhere' | 'group' | 'opened' | 'closed'
 
 /** A row as it stands; times are those of the monotonic clock. */
 export interface Row {
@@ -18,7 +18,7 @@ export interface Row {
   readonly msgId: string
   readonly userId: string
   readonly deviceId: string
-  /** The other side: recipient, sender or node. */
+  /** The other side: recipient, sender or node; of a connection its id. */
   readonly otherId: string
   readonly atMs: number
   /** Handed on: upstream, or to the socket. NaN: not yet, or never. */

@@ -48,7 +48,7 @@ t.test('a message that arrived: sent, upstream, accepted; pushed, queued, writte
   t.match(nodes, [{ node_id: 'node-1', left_off: 0 }])
   t.notMatch((await run(explainCommand, node, ['m1'])).out, /hi\b/, 'never what was said')
   const bobs = await run(explainCommand, node, ['--user', 'bob'])
-  t.match(bobs.out, /^TIME +NODE +STEP +MESSAGE +USER +DEVICE +DETAIL\n\d{4}-.*sent +m1 +ann +phone +for bob\n/)
+  t.match(bobs.out, /^TIME +NODE +STEP +MESSAGE +USER +DEVICE +DETAIL\n\d{4}-.*connected +bob +laptop +\S+\n\d{4}-.*sent +m1 +ann +phone +for bob\n/)
   t.match(bobs.out, /acknowledged +m1 +bob +laptop\n/)
 })
 
@@ -59,6 +59,21 @@ t.test('the recipient is offline: nobody was there to push to', async (t) => {
   await imCaller(t, node).push({ msgId: 'm2', recipientId: 'bob', senderId: 'ann', deviceId: 'phone' })
   t.strictSame((await explained(node, 'm1')).steps.slice(3), ['node-1 push_received : from ann', 'node-1 push_answered : no device is connected'])
   t.strictSame((await explained(node, 'm2')).steps, ['node-1 push_received phone: from ann', 'node-1 reported phone: no node: NOT_CONNECTED', 'node-1 push_answered phone: acknowledged by 0 of 1 devices'])
+})
+
+t.test('[GW-OBS-6] of a user it is told when a device came, when it went and why, and what was pushed meanwhile', async (t) => {
+  const node = await startApp(t, ENV)
+  const bob = await node.connect('bob')
+  const connectionId = String(bob.welcome['connection_id'])
+  await run(disconnectCommand, node, ['bob'])
+  await bob.closed()
+  await imCaller(t, node).push({ msgId: 'm1', recipientId: 'bob', senderId: 'ann' })
+  t.strictSame((await explained(node, '--user', 'bob')).steps.map((step) => step.replace(/after \d+ s/, 'after N s')), [
+    `node-1 connected phone: ${connectionId}`,
+    `node-1 disconnected phone: 4403 disconnected after N s, ${connectionId}`,
+    'node-1 push_received : from ann',
+    'node-1 push_answered : no device is connected'
+  ])
 })
 
 t.test('the device does not acknowledge: it was written, and the time went by', async (t) => {
