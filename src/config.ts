@@ -89,6 +89,7 @@ export interface Config {
     /** `host:port` for others; ends in `:0` where the port is chosen only when the server listens. */
     readonly advertiseAddr: string
     readonly authToken: string | undefined
+    readonly previousAuthToken: string | undefined
     readonly tls: TlsServerConfig | undefined
     readonly reflection: boolean
     readonly maxConnectionAgeMs: number

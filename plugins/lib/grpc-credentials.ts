@@ -14,6 +14,8 @@ export interface GrpcTlsOptions {
 
 export interface GrpcCredentials {
   readonly authToken?: string | undefined
+  /** Accepted as well, and never shown. */
+  readonly previousAuthToken?: string | undefined
   readonly tls?: GrpcTlsOptions | undefined
 }
 
@@ -29,16 +31,18 @@ export function areChecked ({ authToken, tls }: GrpcCredentials): boolean {
 }
 
 /** A check of each call: of the bearer, and of the certificate's names, whichever is configured. */
-export function callerCheck ({ authToken, tls }: GrpcCredentials): (caller: Caller) => boolean {
-  const expected = authToken === undefined ? undefined : digest(authToken)
+export function callerCheck ({ authToken, previousAuthToken, tls }: GrpcCredentials): (caller: Caller) => boolean {
+  const accepted = authToken === undefined ? undefined : [authToken, previousAuthToken ?? authToken].map(digest)
   const sans = tls?.ca === undefined ? undefined : new Set(tls.allowedSans)
   return ({ metadata, certificate }) => {
     if (sans !== undefined && !subjectAltNames(certificate?.subjectaltname).some((name) => sans.has(name))) return false
-    if (expected === undefined) return true
+    if (accepted === undefined) return true
     const [header, ...others] = metadata.get('authorization')
     const token = /^bearer (.+)$/i.exec(String(header))?.[1]
-    // Digests are of one length, so that the time says nothing about the token.
-    return token !== undefined && others.length === 0 && timingSafeEqual(digest(token), expected)
+    if (token === undefined || others.length > 0) return false
+    const shown = digest(token)
+    // Digests are of one length and all are compared, so that the time says nothing about the tokens.
+    return accepted.filter((each) => timingSafeEqual(shown, each)).length > 0
   }
 }
 

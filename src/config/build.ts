@@ -61,6 +61,7 @@ export function buildConfig (v: Values, derived: Derived, fileOf: (name: Variabl
       // The checks refuse a configuration that leaves it open.
       advertiseAddr: derived.grpcAdvertiseAddr as string,
       authToken: v.GRPC_AUTH_TOKEN,
+      previousAuthToken: v.GRPC_AUTH_TOKEN_PREVIOUS,
       tls: tlsServer(v),
       reflection: v.GRPC_REFLECTION,
       maxConnectionAgeMs: v.GRPC_MAX_CONNECTION_AGE

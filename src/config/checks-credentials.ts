@@ -34,6 +34,7 @@ export function checkCredentials ({ values }: CheckInput, report: Report): void 
   const sasl = ['KAFKA_SASL_MECHANISM', 'KAFKA_SASL_USERNAME', 'KAFKA_SASL_PASSWORD'] as const
   const saslGiven = sasl.filter((name) => values[name] !== undefined).length
   if (saslGiven > 0 && saslGiven < sasl.length) report(sasl, 'go together')
+  if (values.GRPC_AUTH_TOKEN_PREVIOUS !== undefined && values.GRPC_AUTH_TOKEN === undefined) report(['GRPC_AUTH_TOKEN', 'GRPC_AUTH_TOKEN_PREVIOUS'], 'is required with GRPC_AUTH_TOKEN_PREVIOUS')
   if (values.REDIS_USERNAME !== undefined && values.REDIS_PASSWORD === undefined) report(['REDIS_PASSWORD', 'REDIS_USERNAME'], 'is required with REDIS_USERNAME')
 }
 

@@ -39,6 +39,7 @@ export const GRPC = {
   GRPC_PORT: { kind: 'integer', default: 9093, min: 0, max: 65535, original: 'GRPCPort', about: 'Port of the gRPC server; 0 takes a free one' },
   GRPC_ADVERTISE_ADDR: { kind: 'text', form: 'hostPort', otherwise: 'GRPC_HOST:GRPC_PORT where GRPC_HOST is one address', about: 'host:port under which other nodes and the IM Service reach the gRPC server' },
   GRPC_AUTH_TOKEN: { kind: 'text', form: 'bearer', secret: true, about: 'Bearer token that callers show and that this node shows to others' },
+  GRPC_AUTH_TOKEN_PREVIOUS: { kind: 'text', form: 'bearer', secret: true, about: 'Another one that callers may show, while tokens change (docs/runbook.md)' },
   GRPC_TLS_CERT: { kind: 'text', form: 'pem', file: true, about: 'Certificate of the gRPC server, and of this node as a caller of others (PEM)' },
   GRPC_TLS_KEY: { kind: 'text', form: 'pem', secret: true, about: 'Its private key (PEM)' },
   GRPC_TLS_CA: { kind: 'text', form: 'pem', file: true, about: 'Certificates that sign those of callers: makes TLS mutual (PEM)' },

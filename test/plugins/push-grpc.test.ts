@@ -8,7 +8,7 @@ import t, { type Test } from 'tap'
 import pushGrpc, { type PushGrpcOptions } from '../../plugins/push-grpc.ts'
 import peers from '../../plugins/peers.ts'
 import { serviceDefinition } from '../../plugins/lib/grpc-service.ts'
-import { callerCheck, subjectAltNames } from '../../plugins/lib/grpc-credentials.ts'
+import { callerCheck, peerMetadata, subjectAltNames } from '../../plugins/lib/grpc-credentials.ts'
 import { PeerClients } from '../../plugins/lib/peer-clients.ts'
 import { systemClock } from '../../src/embedded/system-clock.ts'
 import {
@@ -397,6 +397,14 @@ t.test('a bearer that is shown twice is none', async (t) => {
   t.ok(isAllowed({ metadata, certificate: undefined }))
   metadata.add('authorization', 'Bearer secret')
   t.notOk(isAllowed({ metadata, certificate: undefined }))
+})
+
+t.test('while bearers change two are accepted, and the new one is shown', async (t) => {
+  const credentials = { authToken: 'new', previousAuthToken: 'old' }
+  const isAllowed = callerCheck(credentials)
+  t.strictSame(['new', 'old', 'none', ''].map((token) => isAllowed({ metadata: bearer(token), certificate: undefined })), [true, true, false, false])
+  t.strictSame(peerMetadata(credentials).get('authorization'), ['Bearer new'])
+  t.notOk(callerCheck({ authToken: 'new' })({ metadata: bearer('old'), certificate: undefined }))
 })
 
 t.test('[GW-OBS-3] without credentials the server binds to loopback alone; what grpc-js has to say is a line of our log', async (t) => {

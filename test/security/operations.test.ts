@@ -80,13 +80,14 @@ function unary (client: Client, method: 'pushMessage' | 'getPresence' | 'disconn
 }
 
 t.test('security 20: the gRPC port asks each caller who it is, tells of nothing else, and is bounded', async (t) => {
-  const node = await startApp(t, { GRPC_AUTH_TOKEN: BEARER })
+  const old = `the-one-before-${BEARER}`
+  const node = await startApp(t, { GRPC_AUTH_TOKEN: BEARER, GRPC_AUTH_TOKEN_PREVIOUS: old })
   const address = `127.0.0.1:${node.app.pushServer.port}`
   const client = new Client(address, credentials.createInsecure())
   t.teardown(() => { client.close() })
   const presence = { userIds: ['ann'] }
   for (const metadata of [bearer(), bearer(`${BEARER}x`), bearer('')]) t.equal(await unary(client, 'getPresence', presence, metadata), 16)
-  t.equal(await unary(client, 'getPresence', presence, bearer(BEARER)), 0)
+  for (const token of [BEARER, old]) t.equal(await unary(client, 'getPresence', presence, bearer(token)), 0)
   for (const path of ['/grpc.reflection.v1.ServerReflection/ServerReflectionInfo', '/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo', '/grpc.channelz.v1.Channelz/GetServers']) {
     t.equal(await unary(client, path, {}, bearer(BEARER)), 12, path)
   }

@@ -181,6 +181,7 @@ t.test('the gRPC server is open to others only with credentials, and says where 
   t.match(load({ GRPC_AUTH_TOKEN: token, GRPC_ADVERTISE_ADDR: '10.1.2.3:9093' }).grpc, { host: '0.0.0.0', advertiseAddr: '10.1.2.3:9093' })
   t.equal(load({ GRPC_AUTH_TOKEN: token, GRPC_HOST: '10.0.0.1' }).grpc.advertiseAddr, '10.0.0.1:9093')
   t.same(names({ GRPC_AUTH_TOKEN: 'short' }), ['GRPC_AUTH_TOKEN'])
+  t.match(faults({ GRPC_AUTH_TOKEN_PREVIOUS: token }), [/required with GRPC_AUTH_TOKEN_PREVIOUS/])
   t.same(names({ GRPC_HOST: '::', GRPC_AUTH_TOKEN: token }), ['GRPC_ADVERTISE_ADDR'])
 })
 

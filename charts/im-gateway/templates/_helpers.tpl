@@ -66,7 +66,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- fail "config.WORKERS: a pod is one process, more pods are what more workers are elsewhere" -}}
 {{- end -}}
 {{- $own := list "WS_HOST" "WS_PORT" "GRPC_HOST" "GRPC_PORT" "GRPC_ADVERTISE_ADDR" "GATEWAY_NODE_ID" "AUTH_SERVICE_ADDR" "IM_SERVICE_ADDR" "USER_SERVICE_ADDR" "ETCD_ENDPOINTS" "KAFKA_BROKERS" "REDIS_ADDR" "MAX_CONNECTIONS" "PRE_STOP_DELAY" "DRAIN_TIMEOUT" "GRACE_PERIOD" -}}
-{{- $secret := list "WS_TLS_KEY" "ADMIN_TOKEN" "JWT_SECRET" "JWT_SECRET_PREVIOUS" "UPSTREAM_TLS_KEY" "GRPC_AUTH_TOKEN" "GRPC_TLS_KEY" "ETCD_PASSWORD" "ETCD_TLS_KEY" "REDIS_PASSWORD" "REDIS_SENTINEL_PASSWORD" "REDIS_TLS_KEY" "KAFKA_SASL_PASSWORD" "KAFKA_TLS_KEY" -}}
+{{- $secret := list "WS_TLS_KEY" "ADMIN_TOKEN" "JWT_SECRET" "JWT_SECRET_PREVIOUS" "UPSTREAM_TLS_KEY" "GRPC_AUTH_TOKEN" "GRPC_AUTH_TOKEN_PREVIOUS" "GRPC_TLS_KEY" "ETCD_PASSWORD" "ETCD_TLS_KEY" "REDIS_PASSWORD" "REDIS_SENTINEL_PASSWORD" "REDIS_TLS_KEY" "KAFKA_SASL_PASSWORD" "KAFKA_TLS_KEY" -}}
 {{- range $name, $value := .Values.config -}}
 {{- if has $name $own -}}
 {{- fail (printf "config.%s: the chart sets it from a value of its own" $name) -}}
