@@ -145,19 +145,33 @@ t.test('The pod knows its name and address, and its secrets are files', async (t
   t.same(volume?.secret.items, [{ key: 'GRPC_AUTH_TOKEN', path: 'GRPC_AUTH_TOKEN' }, { key: 'JWT_SECRET', path: 'JWT_SECRET' }])
 })
 
+const SECRET = 'x'.repeat(40)
+const PROBE = { hostName: () => 'pod', memoryLimitBytes: () => 1664 * 1024 * 1024, openFilesLimit: () => 1_048_576, readFile: () => `${SECRET}\n` }
+
+/** The variables of a container as Kubernetes gives them to it. */
+function podOf (data: Readonly<Record<string, string>>, { env }: Container, podIp: string): Record<string, string> {
+  const pod: Record<string, string> = { ...data }
+  for (const { name, value } of env) pod[name] = (value ?? (name === 'POD_IP' ? podIp : 'chat-im-gateway-0')).replace('$(POD_IP)', podIp)
+  return pod
+}
+
+t.test('Pods of a cluster with IPv6 alone listen there and tell an address that can be read', async (t) => {
+  const { output } = template(...ADDRESSES, 'secrets.keys={GRPC_AUTH_TOKEN,JWT_SECRET}', 'connectionsPerPod=30000', 'ipFamily=IPv6')
+  const [container] = find<Deployment>(output, 'Deployment', 'chat-im-gateway').spec.template.spec.containers as [Container]
+  const { ws, grpc } = loadConfig(podOf(find<ConfigMap>(output, 'ConfigMap', 'chat-im-gateway').data, container, 'fd00::12'), { requireServices: true, probe: PROBE })
+  t.same([ws.host, grpc.host, grpc.advertiseAddr], ['::', '::', '[fd00::12]:9093'])
+  t.match(template(...ADDRESSES, 'ipFamily=IPv5').words, /ipFamily/)
+})
+
 t.test('The gateway accepts the configuration that the chart gives it, and a change of it is a rollout', async (t) => {
   const { output } = template(...ADDRESSES, 'secrets.keys={GRPC_AUTH_TOKEN,JWT_SECRET}', 'connectionsPerPod=30000', 'config.LOG_LEVEL=warn', 'config.ALLOW_QUERY_TOKEN=false')
   const { data } = find<ConfigMap>(output, 'ConfigMap', 'chat-im-gateway')
   const { spec } = find<Deployment>(output, 'Deployment', 'chat-im-gateway')
   const [container] = spec.template.spec.containers as [Container]
-  const pod: Record<string, string> = { ...data }
-  for (const { name, value } of container.env) pod[name] = (value ?? (name === 'POD_IP' ? '10.1.2.3' : 'chat-im-gateway-0')).replace('$(POD_IP)', '10.1.2.3')
-  const secret = 'x'.repeat(40)
-  const probe = { hostName: () => 'pod', memoryLimitBytes: () => 1664 * 1024 * 1024, openFilesLimit: () => 1_048_576, readFile: () => `${secret}\n` }
-  const config = loadConfig(pod, { requireServices: true, probe })
+  const config = loadConfig(podOf(data, container, '10.1.2.3'), { requireServices: true, probe: PROBE })
   t.equal(config.node.nodeId, 'chat-im-gateway-0')
   t.equal(config.grpc.advertiseAddr, '10.1.2.3:9093')
-  t.equal(config.grpc.authToken, secret)
+  t.equal(config.grpc.authToken, SECRET)
   t.equal(config.limits.maxConnections, 30_000)
   t.equal(data['DRAIN_TIMEOUT'], '90s')
   t.equal(data['GRACE_PERIOD'], '120s')
