@@ -1,4 +1,5 @@
 /** Stands before every call: refuses those that come too early or too late, and those whose callers are not known, before their messages are read. */
+import type { Writable } from 'node:stream'
 import { ServerInterceptingCall, status, type Metadata, type ServerInterceptor } from '@grpc/grpc-js'
 import type { Meter } from '../../src/ports.ts'
 import type { Caller } from './grpc-credentials.ts'
@@ -43,6 +44,9 @@ export class GrpcGuard {
           onCancel: () => { calls.delete(call) }
         })
       },
+      // An answer to what came before a message that cannot be read: grpc-js has ended the stream by then, and a write after
+      // that breaks it before its status is out (server-interceptors.js of 1.14).
+      sendMessage: (message, next) => { if (!hasEnded(call)) next(message) },
       sendStatus: (result, next) => {
         calls.delete(call)
         next(result)
@@ -70,6 +74,11 @@ export class GrpcGuard {
     }
     return this.isOpen ? undefined : { code: status.UNAVAILABLE, details: 'the node takes no calls' }
   }
+}
+
+/** The call that all others stand on has the HTTP/2 stream. */
+function hasEnded (call: InterceptedCall): boolean {
+  return (call as InterceptedCall & { readonly stream?: Pick<Writable, 'writableEnded'> }).stream?.writableEnded === true
 }
 
 function end (calls: Set<InterceptedCall>, call: InterceptedCall, result: Result): void {
