@@ -8,12 +8,3 @@ declare module 'kafkajs/src/protocol/decoder.js' {
   const Decoder: { readonly prototype: object }
   export default Decoder
 }
-
-declare module 'snappyjs' {
-  const snappy: {
-    compress (data: Buffer): Buffer
-    /** Throws where the data says that it is longer than `maxLength` bytes. */
-    uncompress (data: Buffer, maxLength?: number): Buffer
-  }
-  export default snappy
-}

@@ -1,7 +1,7 @@
 import { createRequire } from 'node:module'
 import { gzipSync } from 'node:zlib'
 import kafkajs from 'kafkajs'
-import snappy from 'snappyjs'
+import { snappyCompress } from 'hysnappy'
 import t from 'tap'
 import { codecOf, inflateSnappy, inflateZstd, installCodecs, type Codec } from '../../../plugins/lib/kafka-codecs.ts'
 
@@ -45,24 +45,41 @@ t.test('snappy is read in blocks with xerial\'s framing, too, and a block that l
   const parts = [TEXT.subarray(0, 30_000), TEXT.subarray(30_000, 60_000), TEXT.subarray(60_000)]
   const header = Buffer.from('82534e4150505900' + '00000001' + '00000001', 'hex')
   const blocks = parts.map((part) => {
-    const block = snappy.compress(part)
+    const block = snappyCompress(part)
     const length = Buffer.alloc(4)
     length.writeInt32BE(block.length)
     return Buffer.concat([length, block])
   })
   const framed = Buffer.concat([header, ...blocks])
   t.ok(Buffer.from(inflateSnappy(framed, TEXT.length) as Buffer).equals(TEXT))
-  t.throws(() => inflateSnappy(framed, TEXT.length - 1), /too big/)
+  t.throws(() => inflateSnappy(framed, TEXT.length - 1), /grows past/)
   t.throws(() => inflateSnappy(framed.subarray(0, -1), TEXT.length), RangeError)
   const endless = Buffer.concat([header, Buffer.alloc(4)])
   t.throws(() => inflateSnappy(endless, TEXT.length), RangeError)
   t.end()
 })
 
+t.test('a snappy block that is none ends in an error, whatever lengths and distances it names', (t) => {
+  const literal = (length: number): Buffer => {
+    const block = Buffer.from([19, 0xfc, 0, 0, 0, 0, 0x61, 0x62, 0x63])
+    block.writeUInt32LE(length >>> 0, 2)
+    return block
+  }
+  // Lengths that are negative to whoever reads them into 32 bits with a sign, and those that lead back where they stand.
+  const lengths = Array.from({ length: 40 }, (_, i) => -1 - i)
+  const blocks = [...[...lengths, 0xa2fb03e1 | 0, -(2 ** 31), 2 ** 31 - 1].map(literal), ...['', '80', 'ffffffffff7f', '0401ff', '0402ffff', '0403ffffffff', '04'].map((hex) => Buffer.from(hex, 'hex'))]
+  for (const block of blocks) t.throws(() => inflateSnappy(block, 1_000), block.toString('hex'))
+  const header = Buffer.from('82534e4150505900' + '00000001' + '00000001', 'hex')
+  const many = Buffer.concat(Array.from({ length: 10_001 }, () => Buffer.from([0, 0, 0, 3, 1, 0, 0x61])))
+  t.throws(() => inflateSnappy(Buffer.concat([header, many]), 1_000_000), /too many/)
+  t.equal(inflateSnappy(Buffer.concat([header, many.subarray(7)]), 1_000_000).toString(), 'a'.repeat(10_000))
+  t.end()
+})
+
 t.test('each codec stops at its bound', async (t) => {
   const { Snappy } = kafkajs.CompressionTypes
   const snappied = await codec(Snappy).compress({ buffer: TEXT })
-  t.throws(() => inflateSnappy(snappied, 1_000), /too big/)
+  t.throws(() => inflateSnappy(snappied, 1_000), /grows past/)
   t.throws(() => inflateZstd(Buffer.from('not zstd'), 1_000))
 })
 
