@@ -9,6 +9,7 @@ import { Decompress } from 'fzstd'
 import { snappyCompress, snappyUncompressor } from 'hysnappy'
 import * as lz4 from 'lz4js'
 import { inflateLz4 } from './lz4-frame.ts'
+import { assertZstdFrames } from './zstd-frame.ts'
 
 const { CompressionCodecs, CompressionTypes } = kafkajs
 
@@ -75,6 +76,7 @@ function asBuffer ({ buffer, byteOffset, byteLength }: Uint8Array): Buffer {
 }
 
 export const inflateZstd: Inflate = (compressed, maxBytes) => {
+  assertZstdFrames(compressed, maxBytes)
   const chunks: Uint8Array[] = []
   let total = 0
   const stream = new Decompress((chunk) => {

@@ -76,6 +76,22 @@ t.test('a snappy block that is none ends in an error, whatever lengths and dista
   t.end()
 })
 
+t.test('a zstd frame gets the window that it needs, not the one that it asks for, and no frame is moved for ever', (t) => {
+  const inflated = (hex: string) => (inflateZstd(Buffer.from(hex, 'hex'), 1_000_000) as Buffer).length
+  // zstd's own tool made this of 100,000 zero bytes, with a window of 2 MB.
+  const piped = '28b52ffd045855000010000001009b8639c002db234ef3'
+  t.equal(inflated(piped), 100_000)
+  t.equal(inflated(`${piped}502a4d1803000000aabbcc${piped}`), 200_000)
+  for (const descriptor of ['69', 'a0', 'f8', 'ff']) t.throws(() => inflated(piped.replace('0458', `04${descriptor}`)), /asks for a window/, descriptor)
+  t.doesNotThrow(() => inflated(piped.replace('0458', '0450')))
+  t.throws(() => inflated('28b52ffda041420f00010000'), /asks for a window of 1000001/)
+  t.equal(inflated('28b52ffd2003190000616263'), 3, 'a segment is its own window')
+  // 8 MB for each empty block.
+  t.throws(() => inflated(`28b52ffd0068${'000000'.repeat(257)}010000`), /too many blocks/)
+  for (const hex of ['28b52ffd', '28b52ffd0458550000', '28b52ffd04', '28b52ffd0458070000', 'aabbccdd', '28b5']) t.throws(() => inflated(hex), hex)
+  t.end()
+})
+
 t.test('each codec stops at its bound', async (t) => {
   const { Snappy } = kafkajs.CompressionTypes
   const snappied = await codec(Snappy).compress({ buffer: TEXT })
