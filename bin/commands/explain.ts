@@ -11,7 +11,8 @@ import { EXIT_NO, EXIT_OK, EXIT_UNAVAILABLE } from '../exit-codes.ts'
 const USAGE = `Usage: im-gateway explain [OPTION...] MSG_ID | USER
 
 Tells the way of a message, or of a user's messages, over all nodes: received, queued, written, acknowledged, or where and
-why it ended; of a user also which devices came and went, and why. Each node remembers the latest (EXPLAIN_ENTRIES, EXPLAIN_BYTES); the node that is asked asks the others.
+why it ended; of a user also which devices came and went, and why. Each node remembers the latest (EXPLAIN_ENTRIES,
+EXPLAIN_BYTES); the node that is asked asks the others.
 An id that no message has is looked for as a user or a group.
 
   --message     it is the id of a message alone

@@ -75,7 +75,7 @@ function lastStep ({ kind, outcome }: Row): ExplainStep {
     case 'send': case 'repeat': return outcome === 'ok' ? ExplainStep.EXPLAIN_STEP_ACCEPTED : ExplainStep.EXPLAIN_STEP_REFUSED
     case 'push': case 'receipt': return outcome === 'answered' || outcome === 'incomplete' ? ExplainStep.EXPLAIN_STEP_PUSH_ANSWERED : ExplainStep.EXPLAIN_STEP_PUSH_REFUSED
     case 'group': return outcome === 'ok' ? ExplainStep.EXPLAIN_STEP_GROUP_DELIVERED : ExplainStep.EXPLAIN_STEP_GROUP_PASSED_OVER
-    default: return OUTCOME_STEPS[outcome] ?? ExplainStep.EXPLAIN_STEP_UNSPECIFIED
+    case 'device': case 'again': case 'late': case 'elsewhere': case 'opened': case 'closed': return OUTCOME_STEPS[outcome] ?? ExplainStep.EXPLAIN_STEP_UNSPECIFIED
   }
 }
 
