@@ -9,7 +9,7 @@ import { Decompress } from 'fzstd'
 import { snappyCompress, snappyUncompressor } from 'hysnappy'
 import * as lz4 from 'lz4js'
 import { inflateLz4 } from './lz4-frame.ts'
-import { assertZstdFrames } from './zstd-frame.ts'
+import { fitZstdWindows } from './zstd-frame.ts'
 
 const { CompressionCodecs, CompressionTypes } = kafkajs
 
@@ -34,13 +34,19 @@ const XERIAL_HEADER_BYTES = 16
 /** Java's clients put 32 KB into one. */
 const MAX_XERIAL_BLOCKS = 10_000
 
-/**
- * In a memory of its own for each batch, so that no batch can copy from one before it and nothing of a large one is kept;
- * it takes 60 us to make.
- */
-export const inflateSnappy: Inflate = (compressed, maxBytes) => {
-  const uncompress = snappyUncompressor()
-  if (!compressed.subarray(0, XERIAL_MAGIC.length).equals(XERIAL_MAGIC)) return asBuffer(uncompress(compressed, lengthOf(compressed, maxBytes)))
+/** Its memory, which only ever grows, and its instance cost more than most batches: one is kept, until it has grown past this. */
+const SNAPPY_KEPT_BYTES = 1024 * 1024
+let uncompressKept: ReturnType<typeof snappyUncompressor> | undefined
+
+/** A block copies from what came of itself alone, whatever was in that memory before. */
+function uncompressSnappy (block: Buffer, length: number): Uint8Array {
+  const uncompress = uncompressKept ?? snappyUncompressor()
+  uncompressKept = block.length + length > SNAPPY_KEPT_BYTES ? undefined : uncompress
+  return uncompress(block, length)
+}
+
+export const inflateSnappy = (compressed: Buffer, maxBytes: number): Buffer => {
+  if (!compressed.subarray(0, XERIAL_MAGIC.length).equals(XERIAL_MAGIC)) return asBuffer(uncompressSnappy(compressed, lengthOf(compressed, maxBytes)))
   const blocks: Uint8Array[] = []
   let total = 0
   for (let at = XERIAL_HEADER_BYTES; at < compressed.length;) {
@@ -49,13 +55,16 @@ export const inflateSnappy: Inflate = (compressed, maxBytes) => {
     if (length <= 0 || at + length > compressed.length) throw new RangeError('a snappy block is longer than its batch')
     if (blocks.length === MAX_XERIAL_BLOCKS) throw new RangeError('a batch has too many snappy blocks')
     const block = compressed.subarray(at, at + length)
-    const inflated = uncompress(block, lengthOf(block, maxBytes - total))
+    const inflated = uncompressSnappy(block, lengthOf(block, maxBytes - total))
     blocks.push(inflated)
     total += inflated.length
     at += length
   }
   return Buffer.concat(blocks, total)
 }
+
+/** Of the elements of a block a copy with three bytes grows most: to 64. */
+const SNAPPY_MAX_GROWTH = 64 / 3
 
 /** What a snappy block says it grows to: a varint of at most five bytes before it (format_description.txt of snappy). */
 function lengthOf (block: Buffer, maxBytes: number): number {
@@ -65,6 +74,7 @@ function lengthOf (block: Buffer, maxBytes: number): number {
     length += (byte & 0x7f) * 2 ** (7 * at)
     if (byte < 0x80) {
       if (length > maxBytes) throw new RangeError(`a batch grows past ${maxBytes} bytes`)
+      if (length > block.length * SNAPPY_MAX_GROWTH) throw new RangeError('a snappy block is longer than it can be')
       return length
     }
   }
@@ -75,8 +85,8 @@ function asBuffer ({ buffer, byteOffset, byteLength }: Uint8Array): Buffer {
   return Buffer.from(buffer, byteOffset, byteLength)
 }
 
-export const inflateZstd: Inflate = (compressed, maxBytes) => {
-  assertZstdFrames(compressed, maxBytes)
+export const inflateZstd = (compressed: Buffer, maxBytes: number): Buffer => {
+  const frames = fitZstdWindows(compressed, maxBytes)
   const chunks: Uint8Array[] = []
   let total = 0
   const stream = new Decompress((chunk) => {
@@ -84,7 +94,7 @@ export const inflateZstd: Inflate = (compressed, maxBytes) => {
     if (total > maxBytes) throw new RangeError(`a batch grows past ${maxBytes} bytes`)
     chunks.push(chunk)
   })
-  stream.push(compressed, true)
+  stream.push(frames, true)
   return Buffer.concat(chunks, total)
 }
 

@@ -3,39 +3,79 @@ import * as lz4 from 'lz4js'
 
 const MIN_MATCH = 4
 
-/** Throws where the frame is broken or grows past `maxBytes`. */
+const MAGIC = 0x184d2204
+const VERSION = 1
+/** The highest bit of a block's size says that it is not compressed. */
+const PLAIN = 0x80000000
+
+/** lz4_Frame_format.md, 1.6. */
+interface FrameHeader {
+  /** What each block may grow to. */
+  readonly blockBytes: number
+  /** Of the checksum behind each block. */
+  readonly sumBytes: number
+  /** What the frame says it grows to; Infinity: it does not say. */
+  readonly contentBytes: number
+  /** Where the blocks begin. */
+  readonly end: number
+}
+
+interface Block {
+  readonly start: number
+  readonly end: number
+  readonly isPlain: boolean
+  /** What it grows to. */
+  readonly grown: number
+}
+
+/** Throws a RangeError where the frame is broken, a block grows past the size that its frame has for all, or all of them past `maxBytes`. */
 export function inflateLz4 (compressed: Buffer, maxBytes: number): Buffer {
-  // Blocks times their greatest size: at most one block too much, and known before any work is done.
-  const bound = lz4.decompressBound(compressed) as unknown as number
-  if (!(bound >= 0 && bound <= maxBytes)) throw new RangeError(`a batch grows past ${maxBytes} bytes`)
+  const frame = headerOf(compressed)
+  let total = 0
+  // Walked twice: blocks may be 4 MiB, and memory for the greatest size of each makes V8 collect all of its heap after a few frames.
+  for (const { grown } of blocksOf(compressed, frame)) {
+    total += grown
+    if (total > maxBytes) throw new RangeError(`a batch grows past ${maxBytes} bytes`)
+    if (total > frame.contentBytes) throw new RangeError('an lz4 frame is longer than it says')
+  }
   // A match may say that it begins where it ends: then it is what was there.
-  const target = Buffer.alloc(bound)
-  return target.subarray(0, inflateBlocks(compressed, target))
+  const target = Buffer.alloc(total)
+  let length = 0
+  for (const { start, end, isPlain } of blocksOf(compressed, frame)) {
+    length = isPlain ? length + compressed.copy(target, length, start, end) : lz4.decompressBlock(compressed, target, start, end - start, length) as unknown as number
+  }
+  return target.subarray(0, length)
+}
+
+function headerOf (compressed: Buffer): FrameHeader {
+  const flags = compressed.readUInt8(4)
+  if (compressed.readUInt32LE(0) !== MAGIC || flags >> 6 !== VERSION) throw new RangeError('no lz4 frame')
+  const saysBytes = (flags & 0x08) !== 0
+  return {
+    // 64 KiB for 4, up to 4 MiB for 7.
+    blockBytes: 1 << (8 + 2 * (compressed.readUInt8(5) >> 4 & 7)),
+    sumBytes: (flags & 0x10) === 0 ? 0 : 4,
+    contentBytes: saysBytes ? Number(compressed.readBigUInt64LE(6)) : Infinity,
+    end: saysBytes ? 15 : 7
+  }
 }
 
 /**
- * Block by block: the library takes the checksum of a block, which follows it, for what precedes it. Throws a RangeError where a block, or the
- * mark behind the last one, is not there, or a block grows past the size that its frame has for all, or past `target`: the library would walk
- * on past the end for as long as the block says, and copy for seconds what goes nowhere.
+ * Up to the mark behind the last one. The library takes the checksum of a block, which follows it, for what precedes it; it would walk on past the
+ * end for as long as a block says, and copy for seconds what goes nowhere.
  */
-function inflateBlocks (compressed: Buffer, target: Buffer): number {
-  const flags = compressed.readUInt8(4)
-  // 64 KiB for 4, up to 4 MiB for 7.
-  const blockBytes = 1 << (8 + 2 * (compressed.readUInt8(5) >> 4 & 7))
-  const sumBytes = (flags & 0x10) === 0 ? 0 : 4
-  let at = (flags & 0x08) === 0 ? 7 : 15
-  let length = 0
+function * blocksOf (compressed: Buffer, { end: first, blockBytes, sumBytes }: FrameHeader): Generator<Block> {
+  let at = first
   for (;;) {
     const size = compressed.readUInt32LE(at)
-    if (size === 0) return length
-    at += 4
-    // The highest bit says that the block is not compressed.
-    const end = at + (size & 0x7fffffff)
+    if (size === 0) return
+    const start = at + 4
+    const end = start + (size & ~PLAIN)
     if (end > compressed.length) throw new RangeError('an lz4 block is longer than its frame')
-    const isPlain = size > 0x7fffffff
-    const grown = isPlain ? end - at : bytesOf(compressed, at, end)
-    if (grown > blockBytes || length + grown > target.length) throw new RangeError('an lz4 frame is longer than it says')
-    length = isPlain ? length + compressed.copy(target, length, at, end) : lz4.decompressBlock(compressed, target, at, end - at, length) as unknown as number
+    const isPlain = size >= PLAIN
+    const grown = isPlain ? end - start : bytesOf(compressed, start, end)
+    if (grown > blockBytes) throw new RangeError('an lz4 block is longer than its frame says')
+    yield { start, end, isPlain, grown }
     at = end + sumBytes
   }
 }

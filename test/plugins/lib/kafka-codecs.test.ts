@@ -1,6 +1,7 @@
 import { createRequire } from 'node:module'
 import { gzipSync } from 'node:zlib'
 import kafkajs from 'kafkajs'
+import fc from 'fast-check'
 import { snappyCompress } from 'hysnappy'
 import t from 'tap'
 import { codecOf, inflateSnappy, inflateZstd, installCodecs, type Codec } from '../../../plugins/lib/kafka-codecs.ts'
@@ -51,7 +52,7 @@ t.test('snappy is read in blocks with xerial\'s framing, too, and a block that l
     return Buffer.concat([length, block])
   })
   const framed = Buffer.concat([header, ...blocks])
-  t.ok(Buffer.from(inflateSnappy(framed, TEXT.length) as Buffer).equals(TEXT))
+  t.ok(inflateSnappy(framed, TEXT.length).equals(TEXT))
   t.throws(() => inflateSnappy(framed, TEXT.length - 1), /grows past/)
   t.throws(() => inflateSnappy(framed.subarray(0, -1), TEXT.length), RangeError)
   const endless = Buffer.concat([header, Buffer.alloc(4)])
@@ -76,8 +77,34 @@ t.test('a snappy block that is none ends in an error, whatever lengths and dista
   t.end()
 })
 
+t.test('a snappy block says no more than it can grow to, and gets nothing of the blocks before it', (t) => {
+  // A literal of one byte, and copies of 64 with three bytes each, which is as much as a block can grow.
+  const copies = (count: number): string => `0061${'fe0100'.repeat(count)}`
+  t.equal(inflateSnappy(Buffer.from(`8101${copies(2)}`, 'hex'), 1_000).toString(), 'a'.repeat(129))
+  t.throws(() => inflateSnappy(Buffer.from(`ffff7f${copies(2)}`, 'hex'), 32_000_000), /longer than it can be/)
+  const large = snappyCompress(Buffer.alloc(2_000_000, 'large'))
+  const secret = snappyCompress(Buffer.from('secret'.repeat(100)))
+  const inflated = (block: Buffer): string => {
+    try {
+      return inflateSnappy(block, 4_000_000).toString()
+    } catch (error) {
+      return String(error)
+    }
+  }
+  const bytes = fc.uint8Array({ minLength: 1, maxLength: 60 })
+  fc.assert(fc.property(fc.oneof(bytes, bytes.map(snappyCompress), fc.tuple(bytes.map(snappyCompress), fc.nat(60), fc.nat(255)).map(([block, at, byte]) => Uint8Array.from(block, (each, i) => i === at ? byte : each))), fc.boolean(), (candidate, isAfterLarge) => {
+    const block = Buffer.from(candidate)
+    // After a large one the memory is new.
+    inflateSnappy(Buffer.from(large), 4_000_000)
+    const alone = inflated(block)
+    inflateSnappy(Buffer.from(isAfterLarge ? large : secret), 4_000_000)
+    return inflated(block) === alone
+  }), { numRuns: 300 })
+  t.end()
+})
+
 t.test('a zstd frame gets the window that it needs, not the one that it asks for, and no frame is moved for ever', (t) => {
-  const inflated = (hex: string) => (inflateZstd(Buffer.from(hex, 'hex'), 1_000_000) as Buffer).length
+  const inflated = (hex: string) => inflateZstd(Buffer.from(hex, 'hex'), 1_000_000).length
   // zstd's own tool made this of 100,000 zero bytes, with a window of 2 MB.
   const piped = '28b52ffd045855000010000001009b8639c002db234ef3'
   t.equal(inflated(piped), 100_000)
@@ -139,7 +166,7 @@ t.test('without a believable number of records before it the fault stays a fault
 })
 
 t.test('zstd is inflated and bounded', (t) => {
-  t.equal((inflateZstd(ZSTD_ZEROS, 1_000_000) as Buffer).length, 100_000)
+  t.equal(inflateZstd(ZSTD_ZEROS, 1_000_000).length, 100_000)
   t.throws(() => inflateZstd(ZSTD_ZEROS, 99_999), RangeError)
   t.end()
 })

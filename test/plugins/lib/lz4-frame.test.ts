@@ -8,7 +8,7 @@ const SMALL = Buffer.from(lz4.compress(TEXT))
 t.test('a frame stops at its bound, and holds no more than it says', (t) => {
   t.ok(inflateLz4(SMALL, 10_000_000).equals(TEXT))
   t.throws(() => inflateLz4(SMALL, 1_000), RangeError)
-  t.throws(() => inflateLz4(Buffer.from('not lz4 at all'), 1_000), /magic/)
+  t.throws(() => inflateLz4(Buffer.from('not lz4 at all'), 1_000), /no lz4 frame/)
   // A frame that says 10 bytes, and has more.
   const lying = Buffer.concat([SMALL.subarray(0, 4), Buffer.from([0x48, SMALL[5] as number, 10, 0, 0, 0, 0, 0, 0, 0, 0]), SMALL.subarray(7)])
   t.throws(() => inflateLz4(lying, 1_000_000), /longer than it says/)
@@ -37,7 +37,7 @@ function match (times: number, rest: number): Buffer {
   return frameOf(Buffer.from([0x1f, 0x61, 1, 0]), Buffer.alloc(times, 255), Buffer.from([rest]))
 }
 
-const TOO_LONG = { message: 'an lz4 frame is longer than it says' }
+const TOO_LONG = { message: /^an lz4 (frame|block) is longer than (it|its frame) says$/ }
 
 t.test('a match is no longer than a block may be, and nothing is copied to find out', (t) => {
   const full = inflateLz4(match(256, 236), 1_000_000)
