@@ -6,7 +6,7 @@ import { errorBody } from '../../src/errors.ts'
 
 const HTTP_TIMEOUT_MS = 5_000
 /** What a slow peer gets beyond that, at most: together less than 6 s on a busy machine too. */
-const CONNECTIONS_CHECK_MS = 500
+const CONNECTIONS_CHECK_MS = 250
 const MAX_HEADER_BYTES = 8_192
 const MAX_REQUESTS_PER_SOCKET = 1_000
 /** Sockets beyond MAX_CONNECTIONS: so that who is over it is told so, and probes and scrapes still get in. */

@@ -7,10 +7,13 @@ import { eventually } from '../helpers/bus-conformance.ts'
 import { OPCODE, RawClient } from '../helpers/raw-client.ts'
 import type { FaultWorld } from './harness/fault-world.ts'
 import { GroupTraffic } from './harness/group-traffic.ts'
+import { Probe } from './harness/probe.ts'
 import { MIB, openFiles } from './harness/process-figures.ts'
 import { isLong, PATIENCE_MS, row } from './harness/row.ts'
 
 const FREED_MS = 6_000
+/** For /healthz, of a node with all those peers. */
+const PROBE_MS = 2_000
 const SLOW_PEERS = 1_000
 /** Files that a node may open meanwhile for reasons of its own: channels to services, a scrape. */
 const FDS_SLACK = 4
@@ -79,13 +82,17 @@ row('F2', '[GW-CON-10] hostile and slow upgrades are answered or destroyed, and 
   const drip = setInterval(() => { for (const { socket, endedMs } of peers.slice(slowFrom)) if (endedMs === Infinity && socket.writable) socket.write('X') }, 1_000)
   t.teardown(() => { clearInterval(drip) })
   await eventually(() => openFiles(pid) > before + SLOW_PEERS * 0.95, PATIENCE_MS)
+  const probe = new Probe(port)
   const started = performance.now()
   await eventually(() => openFiles(pid) <= before + FDS_SLACK, PATIENCE_MS).catch(() => {})
   const freedMs = Math.round(performance.now() - started)
-  t.ok(freedMs <= FREED_MS, `all files are freed after ${freedMs} ms`)
+  const probeMs = await probe.stop()
+  t.ok(probeMs <= PROBE_MS, `a probe is answered after ${probeMs} ms at most`)
+  // What the machine kept the node from is not the node's.
+  t.ok(freedMs <= FREED_MS + probeMs, `all files are freed after ${freedMs} ms; open were ${before}, now ${openFiles(pid)}, and ${peers.filter(({ endedMs }) => endedMs === Infinity).length} peers have not heard of it`)
   await traffic.stop()
   await pause(1_000)
-  return { cases: HOSTILE.length, slow: SLOW_PEERS, slowestMs: Math.round(Math.max(...peers.slice(0, slowFrom).map(({ endedMs }) => endedMs))), freedMs, filesBefore: before, filesAfter: openFiles(pid) }
+  return { cases: HOSTILE.length, slow: SLOW_PEERS, slowestMs: Math.round(Math.max(...peers.slice(0, slowFrom).map(({ endedMs }) => endedMs))), freedMs, probeMs, filesBefore: before, filesAfter: openFiles(pid) }
 })
 
 /** A masked frame's head for these first two bytes; the mask is zero. */
