@@ -2,6 +2,7 @@
 import type {
   handleBidiStreamingCall, handleClientStreamingCall, handleServerStreamingCall, handleUnaryCall, MethodDefinition
 } from '@grpc/grpc-js'
+import { asBuffer } from './bytes.ts'
 
 /** How a message type is written and read. */
 export interface Codec<T> {
@@ -65,6 +66,5 @@ export function serviceDefinition<S extends GenericService> (service: S): Servic
 }
 
 function serialize (codec: Codec<unknown>, message: unknown): Buffer {
-  const bytes = codec.encode(message).finish()
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  return asBuffer(codec.encode(message).finish())
 }

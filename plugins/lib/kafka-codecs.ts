@@ -8,6 +8,7 @@ import kafkajs from 'kafkajs'
 import { Decompress } from 'fzstd'
 import { snappyCompress, snappyUncompressor } from 'hysnappy'
 import * as lz4 from 'lz4js'
+import { asBuffer } from './bytes.ts'
 import { inflateLz4 } from './lz4-frame.ts'
 import { fitZstdWindows } from './zstd-frame.ts'
 
@@ -79,10 +80,6 @@ function lengthOf (block: Buffer, maxBytes: number): number {
     }
   }
   throw new RangeError('a snappy block has no length')
-}
-
-function asBuffer ({ buffer, byteOffset, byteLength }: Uint8Array): Buffer {
-  return Buffer.from(buffer, byteOffset, byteLength)
 }
 
 export const inflateZstd = (compressed: Buffer, maxBytes: number): Buffer => {

@@ -139,7 +139,7 @@ export class Inbound {
   }
 
   #remember ({ user, deviceId }: Connection, msgId: string | undefined, recipient: string, outcome: string): void {
-    if (msgId !== undefined) this.#options.recorder?.refused('send', msgId, user.userId, deviceId, recipient, outcome)
+    if (msgId !== undefined) this.#options.recorder?.noted('send', msgId, user.userId, deviceId, recipient, outcome)
   }
 
   #limited (connection: Connection, verdict: Exclude<MessageVerdict, { pass: true }>, type: string, msgId?: string): void {

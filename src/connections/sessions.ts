@@ -168,11 +168,11 @@ export class Sessions implements RegistryListener {
     outbox.finish(connection)
     // Another connection of the same device takes over what waits here [GW-CON-6].
     tracker.connectionClosed(connection, kind === 'slowConsumer' ? 'slow' : 'gone', hub.device(connection.user.userId, connection.deviceId))
-    for (const { msgId, recipient } of connection.inbox ?? []) recorder?.refused('send', msgId, connection.user.userId, connection.deviceId, recipient, 'CONNECTION_CLOSED')
+    for (const { msgId, recipient } of connection.inbox ?? []) recorder?.noted('send', msgId, connection.user.userId, connection.deviceId, recipient, 'CONNECTION_CLOSED')
     connection.inbox = null
     connection.inboxBytes = 0
     const { code, reason } = CLOSE[kind]
-    recorder?.ended(recorder.begin('closed', '', connection.user.userId, connection.deviceId, this.idOf(connection)), reason, code, Math.max(0, Math.round((clock.unixMs() - connection.openedAtUnixMs) / 1000)))
+    recorder?.noted('closed', '', connection.user.userId, connection.deviceId, this.idOf(connection), reason, code, Math.max(0, Math.round((clock.unixMs() - connection.openedAtUnixMs) / 1000)))
     meter.count('connections_closed_total', 1, reason)
     logger.debug({ ...this.facts(connection), reason }, 'connection closed')
     registry.unregister(this.#ref(connection)).catch((error: unknown) => {

@@ -171,7 +171,7 @@ export class Delivery implements ParcelWaiter, WheelEntry {
     const { kind, msgId, userId } = this.parcel
     for (const { deviceId, nodeId, outcome, latencyMs } of devices) {
       if (kind === 'push' && nodeId === this.#context.nodeId && outcome !== Outcome.OUTCOME_NOT_CONNECTED) continue
-      recorder.ended(recorder.begin('elsewhere', msgId, userId, deviceId, nodeId), outcomeName(outcome), latencyMs)
+      recorder.noted('elsewhere', msgId, userId, deviceId, nodeId, outcomeName(outcome), latencyMs)
     }
     recorder.ended(this.#row, routesIncomplete ? 'incomplete' : 'answered', deliveredCount, devices.length)
   }

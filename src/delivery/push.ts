@@ -107,7 +107,7 @@ export class Push {
 
   /** `parcel`: one whose fields are in their limits. */
   #refuse (sink: PushSink, correlation: number, code: ErrorCode, detail: string, parcel?: Parcel): void {
-    if (parcel !== undefined) this.#options.recorder?.refused(parcel.kind, parcel.msgId, parcel.userId, parcel.deviceId, parcel.senderId, code)
+    if (parcel !== undefined) this.#options.recorder?.noted(parcel.kind, parcel.msgId, parcel.userId, parcel.deviceId, parcel.senderId, code)
     this.#options.meter.count('pushes_refused_total', 1, refusalStatus(code))
     sink.refused(correlation, new GatewayError(code, { detail }))
   }

@@ -119,9 +119,9 @@ export class Recorder {
     return row
   }
 
-  /** A row that ends where it begins. */
-  refused (kind: RowKind, msgId: string, userId: string, deviceId: string, otherId: string, outcome: string): void {
-    this.ended(this.begin(kind, msgId, userId, deviceId, otherId), outcome)
+  /** A row that ends where it begins, with what was counted. */
+  noted (kind: RowKind, msgId: string, userId: string, deviceId: string, otherId: string, outcome: string, first = 0, second = 0): void {
+    this.ended(this.begin(kind, msgId, userId, deviceId, otherId), outcome, first, second)
   }
 
   /** Handed on, with what waits before it where that is known. Nothing where the row is forgotten. */

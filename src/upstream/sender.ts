@@ -166,7 +166,7 @@ export class Sender {
 
   #refuse (connection: Connection, frame: SendFrame, error: GatewayError): void {
     const { clock, meter, outbox, recorder } = this.#options
-    recorder?.refused('send', frame.msgId, connection.user.userId, connection.deviceId, frame.recipient, error.code)
+    recorder?.noted('send', frame.msgId, connection.user.userId, connection.deviceId, frame.recipient, error.code)
     meter.count('messages_routed_total', 1, frame.isGroup ? 'group' : 'private', error.code)
     outbox.send(connection, encodeError(error.code, clock.unixMs(), { msgId: frame.msgId }), 'error')
   }

@@ -81,7 +81,7 @@ t.test('what an outbox wrote at once counts as written, and a wait that goes tak
 
 t.test('times are those of the wall clock as it stands, whatever it said before', async (t) => {
   const { clock, recorder, explainer } = world()
-  recorder.refused('send', 'm1', 'ann', 'phone', 'bob', 'OVERLOADED')
+  recorder.noted('send', 'm1', 'ann', 'phone', 'bob', 'OVERLOADED')
   clock.advance(1_000)
   clock.jumpUnix(60_000)
   const { events, oldestAt } = explainer.explain({ msgId: 'm1', userId: '' })
@@ -91,7 +91,7 @@ t.test('times are those of the wall clock as it stands, whatever it said before'
 
 t.test('[GW-OBS-6] an answer is bounded and says what it leaves out; a request names one id', async (t) => {
   const { recorder, explainer } = world()
-  for (let at = 0; at < MAX_EXPLAINED + 7; at++) recorder.refused('push', `m${at}`, 'bob', '', 'ann', 'OVERLOADED')
+  for (let at = 0; at < MAX_EXPLAINED + 7; at++) recorder.noted('push', `m${at}`, 'bob', '', 'ann', 'OVERLOADED')
   const { events, leftOff } = explainer.explain({ msgId: '', userId: 'bob' })
   t.equal(events.length, 2 * MAX_EXPLAINED)
   t.equal(leftOff, 7)
