@@ -5,12 +5,11 @@
 import { promisify } from 'node:util'
 import { gzip, gunzip } from 'node:zlib'
 import kafkajs from 'kafkajs'
-import { Decompress } from 'fzstd'
 import { snappyCompress, snappyUncompressor } from 'hysnappy'
 import * as lz4 from 'lz4js'
+import { ZSTDDecoder } from 'zstddec'
 import { asBuffer } from './bytes.ts'
 import { inflateLz4 } from './lz4-frame.ts'
-import { fitZstdWindows } from './zstd-frame.ts'
 
 const { CompressionCodecs, CompressionTypes } = kafkajs
 
@@ -82,17 +81,17 @@ function lengthOf (block: Buffer, maxBytes: number): number {
   throw new RangeError('a snappy block has no length')
 }
 
-export const inflateZstd = (compressed: Buffer, maxBytes: number): Buffer => {
-  const frames = fitZstdWindows(compressed, maxBytes)
-  const chunks: Uint8Array[] = []
-  let total = 0
-  const stream = new Decompress((chunk) => {
-    total += chunk.length
-    if (total > maxBytes) throw new RangeError(`a batch grows past ${maxBytes} bytes`)
-    chunks.push(chunk)
-  })
-  stream.push(frames, true)
-  return Buffer.concat(chunks, total)
+const zstd = new ZSTDDecoder()
+
+/**
+ * The library has one memory, in which it makes room for as much as a batch may grow to; no frame gets a window of its own. It hands
+ * back nothing where it fails.
+ */
+export async function inflateZstd (compressed: Buffer, maxBytes: number): Promise<Buffer> {
+  await zstd.init()
+  const inflated = zstd.decode(compressed, maxBytes)
+  if (inflated.length === 0) throw new RangeError(`a batch is no zstd, or grows past ${maxBytes} bytes`)
+  return asBuffer(inflated)
 }
 
 const CODECS: ReadonlyArray<[type: number, inflate: Inflate, deflate: (data: Buffer) => Buffer | Promise<Buffer>]> = [
