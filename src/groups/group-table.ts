@@ -9,6 +9,8 @@ interface Slot { readonly entry: GroupEntry }
 /** How long a group that does not exist is remembered [GW-GRP-4]. */
 const MISSING_MS = 30_000
 const MAX_MISSING = 10_000
+/** Once it has not been asked for so long, a group that was joined and never found is waited for anew. */
+export const LAG_FORGOTTEN_MS = 300_000
 
 export class GroupTable {
   readonly #clock: Clock
@@ -16,6 +18,9 @@ export class GroupTable {
   readonly #maxBytes: number
   /** Until when each is taken for missing, monotonic milliseconds. */
   readonly #missing = new LRUCache<string, number>({ max: MAX_MISSING })
+
+  /** Groups that were joined and are not found: since when, and when that was last so, monotonic milliseconds. */
+  readonly #lags = new LRUCache<string, { readonly sinceMs: number, readonly seenMs: number }>({ max: MAX_MISSING })
 
   constructor (options: { readonly maxBytes: number, readonly clock: Clock }) {
     this.#clock = options.clock
@@ -39,6 +44,7 @@ export class GroupTable {
     const before = this.peek(entry.groupId)
     if (before !== undefined && before !== entry) before.dissolve()
     this.#missing.delete(entry.groupId)
+    this.#lags.delete(entry.groupId)
     if (entry.bytes > this.#maxBytes) {
       this.#slots.delete(entry.groupId)
       entry.dissolve()
@@ -60,5 +66,14 @@ export class GroupTable {
   /** Somebody joined: it does exist. */
   unmarkMissing (groupId: string): void {
     this.#missing.delete(groupId)
+  }
+
+  /** Somebody joined it, and it is not found: for how many milliseconds that has been so, however often somebody joined since. */
+  lagMs (groupId: string): number {
+    const now = this.#clock.monotonicMs()
+    const lag = this.#lags.get(groupId)
+    const sinceMs = lag !== undefined && now - lag.seenMs < LAG_FORGOTTEN_MS ? lag.sinceMs : now
+    this.#lags.set(groupId, { sinceMs, seenMs: now })
+    return now - sinceMs
   }
 }

@@ -191,8 +191,8 @@ export class Membership implements PresenceListener {
       return local
     } catch (error) {
       if (!(error instanceof GatewayError) || error.code !== 'GROUP_NOT_FOUND') throw error
-      // The answer is from before the group: its records wait for a better one, for as long as that can be.
-      if (this.#changes.joinedSince(groupId, startedMs - LAG_MS)) throw new GatewayError('SERVICE_UNAVAILABLE', { cause: error, detail: 'a group that was joined is not found yet' })
+      // The answer is from before the group: its records wait for a better one, for as long as that can be. Joins that go on do not prolong it.
+      if (this.#changes.joinedSince(groupId, startedMs - LAG_MS) && this.#table.lagMs(groupId) < LAG_MS) throw new GatewayError('SERVICE_UNAVAILABLE', { cause: error, detail: 'a group that was joined is not found yet' })
       this.#table.markMissing(groupId)
       return 'missing'
     }

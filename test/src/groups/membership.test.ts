@@ -1,4 +1,5 @@
 import t from 'tap'
+import { LAG_FORGOTTEN_MS } from '../../../src/groups/group-table.ts'
 import { LAG_MS, LOOKUP_WAIT_MS, RETRY_MS } from '../../../src/groups/membership.ts'
 import { GroupWorld, idsOf, settled, TTL_MS } from '../../helpers/group-world.ts'
 
@@ -324,6 +325,49 @@ t.test('[GW-GRP-3] a group that is not found yet although somebody has just join
   t.equal(left(), 2)
   t.equal(gone.membership.local('group_a'), 'missing')
   t.equal(gone.clock.pendingTimers, 0)
+})
+
+t.test('[GW-GRP-4] joins that go on do not hold up the records of a group that is never found', async (t) => {
+  const world = new GroupWorld()
+  const ann = world.connect('ann')
+  const notFound = (): number => world.meter.counted('group_records_total group_msg group_not_found')
+  const joinFor = async (ms: number): Promise<void> => {
+    for (let at = 0; at < ms; at += 5_000) {
+      await world.take(world.change('group_a', `user${at}`, 'join'))
+      await world.clock.run(5_000)
+      await settled()
+    }
+  }
+  await world.take(world.change('group_a', 'ann', 'join'), world.message('group_a', 'm1'))
+  await joinFor(LAG_MS)
+  t.equal(notFound(), 0)
+  await joinFor(10_000)
+  t.equal(notFound(), 1, 'it has been waited for')
+  await world.take(world.message('group_a', 'm2'))
+  await settled()
+  t.equal(notFound(), 2, 'and is not again')
+  // It is found after all: the next time it may lag again.
+  world.users.group('group_a', 'ann')
+  await world.take(world.change('group_a', 'bob', 'join'), world.message('group_a', 'm3'))
+  await settled()
+  t.strictSame(idsOf(ann), ['m3'])
+  world.users.groups.delete('group_a')
+  await joinFor(TTL_MS + LAG_MS)
+  await world.take(world.message('group_a', 'm4'))
+  await settled()
+  t.equal(notFound(), 2)
+
+  const forgotten = new GroupWorld()
+  forgotten.connect('ann')
+  for (const expected of [1, 2]) {
+    await forgotten.take(forgotten.change('group_b', 'ann', 'join'), forgotten.message('group_b', `n${expected}`))
+    await forgotten.clock.run(LAG_MS / 2)
+    await settled()
+    t.equal(forgotten.meter.counted('group_records_total group_msg group_not_found'), expected - 1, 'a join is waited for')
+    await forgotten.clock.run(LAG_FORGOTTEN_MS + LAG_MS)
+    await settled()
+    t.equal(forgotten.meter.counted('group_records_total group_msg group_not_found'), expected)
+  }
 })
 
 t.test('[GW-GRP-3] an event goes to the shared cache; that it cannot take it changes nothing', async (t) => {
