@@ -325,6 +325,14 @@ t.test('[GW-GRP-3] a group that is not found yet although somebody has just join
   t.equal(left(), 2)
   t.equal(gone.membership.local('group_a'), 'missing')
   t.equal(gone.clock.pendingTimers, 0)
+
+  const early = new GroupWorld()
+  await early.take(early.change('group_a', 'dora', 'join'))
+  await early.clock.run(LAG_MS + 1_000)
+  early.connect('dora')
+  await early.take(early.message('group_a', 'm1'))
+  await settled()
+  t.equal(early.meter.counted('group_records_total group_msg group_not_found'), 1, 'a join that long ago is waited for no more')
 })
 
 t.test('[GW-GRP-4] joins that go on do not hold up the records of a group that is never found', async (t) => {
