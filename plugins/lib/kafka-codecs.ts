@@ -82,13 +82,14 @@ function lengthOf (block: Buffer, maxBytes: number): number {
 }
 
 const zstd = new ZSTDDecoder()
+// A node that cannot make it does not start: later it would pass over what it is sent.
+await zstd.init()
 
 /**
  * The library has one memory, in which it makes room for as much as a batch may grow to; no frame gets a window of its own. It hands
  * back nothing where it fails.
  */
-export async function inflateZstd (compressed: Buffer, maxBytes: number): Promise<Buffer> {
-  await zstd.init()
+export const inflateZstd = (compressed: Buffer, maxBytes: number): Buffer => {
   const inflated = zstd.decode(compressed, maxBytes)
   if (inflated.length === 0) throw new RangeError(`a batch is no zstd, or grows past ${maxBytes} bytes`)
   return asBuffer(inflated)
