@@ -132,6 +132,8 @@ row('N7', '[GW-OVL-1] a node out of files refuses and resets newcomers, serves t
   const node = first(world)
   const pid = pidOf(node)
   const clients = await quietClients(t, world, node, MAX_CONNECTIONS)
+  // The caller's connection takes a file as well, and is there before they run out.
+  t.strictSame(await pushToAll(world, node, clients, 'p-before'), new Set(['ACKED']))
   const atTheCap = await knock(node.url, stranger(world, 'late'))
   t.match([atTheCap.status, (atTheCap.retryAfterS ?? 0) > 0], [503, true], 'at the cap it says so')
   const limit = /Max open files\s+(\d+)\s+(\d+)/.exec(execFileSync('cat', [`/proc/${pid}/limits`], { encoding: 'utf8' }))
