@@ -67,6 +67,8 @@ export class DrainQueue {
     }
     this.#order = idle.concat(busy, awaiting)
     this.#told = this.#turn = 0
+    // They carry the time at which they were built.
+    this.#frames.clear()
   }
 
   /** Sends the shutdown frame to some of those who do not have it yet. */
