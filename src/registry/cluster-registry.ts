@@ -3,7 +3,7 @@
  * watch on `/registry/` says what others do, and what breaks is mended without closing a socket for it.
  */
 import { GatewayError } from '../errors.ts'
-import type { Admission, Clock, KvStore, Logger, Meter, Registry, RegistryListener, RegistryVerdict, Room, Routes, SessionRef } from '../ports.ts'
+import type { Admission, Clock, KvStore, Logger, Meter, Registry, RegistryListener, Room, Routes, SessionRef } from '../ports.ts'
 import { Batcher } from './batcher.ts'
 import type { Outcome } from './enrolment.ts'
 import { Feed } from './feed.ts'
@@ -69,7 +69,7 @@ export class ClusterRegistry implements Registry {
     const batcher = this.#batcher
     this.#leases = new LeasePool(options, { onLeaseLost: (holders) => this.#onLeaseLost(holders) })
     const leases = this.#leases
-    this.#registrations = new Registrations({ ...options, batcher, leases, repairTimeoutMs: registrationTimeoutMs, onVerdict: (session, verdict) => this.#onVerdict(session, verdict) })
+    this.#registrations = new Registrations({ ...options, batcher, leases, repairTimeoutMs: registrationTimeoutMs, onReplaced: (session) => { this.#listener?.onReplaced(session.connectionId, session.userId, session.deviceId) } })
     this.#revocations = new Revocations(meter, (userId, deviceId, before) => this.#listener?.onRevoked(userId, deviceId, before))
     const cache = new RouteCache({ clock: options.clock, maxEntries: options.routeCacheEntries, ttlMs: options.cacheTtlMs })
     this.#locator = new Locator({ batcher, cache, meter, timeoutMs })
@@ -186,9 +186,5 @@ export class ClusterRegistry implements Registry {
       if (holder instanceof Session) this.#registrations.onLeaseLost(holder)
       else this.#nodeKey.onLeaseLost()
     }
-  }
-
-  #onVerdict (session: Session, verdict: RegistryVerdict): void {
-    this.#listener?.onVerdict(session.connectionId, session.userId, session.deviceId, verdict)
   }
 }

@@ -3,7 +3,7 @@
  * close when another has the device. What follows from what is decided in `session-state.ts`; here it is carried out.
  */
 import { KvRejectedError } from '../ports.ts'
-import type { Clock, Logger, Meter, RegistryVerdict, SessionRef } from '../ports.ts'
+import type { Clock, Logger, Meter, SessionRef } from '../ports.ts'
 import type { Batcher } from './batcher.ts'
 import type { LeasePool } from './lease-pool.ts'
 import { Enrolment, type Outcome } from './enrolment.ts'
@@ -27,7 +27,8 @@ export interface RegistrationsOptions {
   /** How long a repair waits for etcd. */
   readonly repairTimeoutMs: number
   readonly random: () => number
-  readonly onVerdict: (session: Session, verdict: RegistryVerdict) => void
+  /** A later session has taken the key. */
+  readonly onReplaced: (session: Session) => void
 }
 
 /** Puts and removals that may wait; past it new sessions are refused, so that an outage cannot pile up more. */
@@ -116,7 +117,7 @@ export class Registrations {
     if (state.phase === 'ended' && before !== 'ended') this.#end(session)
     if (replaced) {
       this.#options.meter.count('registry_verdicts_total', 1, 'replaced')
-      this.#options.onVerdict(session, 'replaced')
+      this.#options.onReplaced(session)
     }
   }
 

@@ -229,19 +229,18 @@ t.test('a slow reader\'s pushes are told that it was slow [GW-OUT-1]', async (t)
   t.equal(socket.closedWith?.code, 4001)
 })
 
-t.test('verdicts of the registry close the very connection they name', async (t) => {
+t.test('a connection that the registry says was replaced is closed, that very one', async (t) => {
   const { accept, registry, sessions } = world()
   const phone = accept()
   const laptop = accept('ann', 'laptop')
   await settle()
-  registry.listener?.onVerdict(sessions.idOf(phone.connection), 'ann', 'laptop', 'replaced')
-  registry.listener?.onVerdict('other', 'ann', 'phone', 'replaced')
-  registry.listener?.onVerdict('other', 'nobody', 'phone', 'replaced')
+  registry.listener?.onReplaced(sessions.idOf(phone.connection), 'ann', 'laptop')
+  registry.listener?.onReplaced('other', 'ann', 'phone')
+  registry.listener?.onReplaced('other', 'nobody', 'phone')
   t.equal(phone.socket.closedWith, undefined)
-  registry.listener?.onVerdict(sessions.idOf(phone.connection), 'ann', 'phone', 'replaced')
+  registry.listener?.onReplaced(sessions.idOf(phone.connection), 'ann', 'phone')
   t.equal(phone.socket.closedWith?.code, 4409)
-  registry.listener?.onVerdict(sessions.idOf(laptop.connection), 'ann', 'laptop', 'revoked')
-  t.strictSame(laptop.socket.closedWith, { code: 4403, reason: 'revoked' })
+  t.equal(laptop.socket.closedWith, undefined)
 })
 
 t.test('a revocation closes the sockets whose token is older, of the device it names', async (t) => {
