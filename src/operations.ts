@@ -3,7 +3,7 @@ import type { Connection } from './connections/connection.ts'
 import type { Drain, DrainProgress, DrainTimes } from './connections/drain.ts'
 import type { Heartbeat } from './connections/heartbeat.ts'
 import type { Hub } from './connections/hub.ts'
-import { fits, idleMs, waitingBytes, type ConnectionFilter, type ListingTimes } from './connections/listing.ts'
+import { fits, idleMs, type ConnectionFilter, type ListingTimes } from './connections/listing.ts'
 import type { Presence } from './delivery/presence.ts'
 import type { ClusterExplainer } from './explain/cluster-explainer.ts'
 import type { Explanation, ExplainQuery } from './explain/explanation.ts'
@@ -109,7 +109,7 @@ export class NodeOperations implements Operations {
       opened_at: connection.openedAtUnixMs,
       token_expires_at: connection.tokenExpiresAtMs,
       idle_ms: idleMs(connection, times),
-      queued_bytes: waitingBytes(connection),
+      queued_bytes: connection.waitingBytes,
       paused: connection.paused
     }
   }

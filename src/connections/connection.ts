@@ -88,6 +88,10 @@ export class Connection {
   }
 
   get paused (): boolean { return this.pausedAtMs >= 0 }
+  /** Its close has been decided, or has happened: nothing more is taken from it or queued for it. */
+  get isEnding (): boolean { return this.state === 'closing' || this.state === 'closed' }
+  /** Bytes that wait for it, in its queue and in its socket. */
+  get waitingBytes (): number { return this.queuedBytes + this.stalledBytes }
 }
 
 /** The id that the registry and the logs know a connection by: the start id of the process, then the serial. */

@@ -86,7 +86,7 @@ export class DrainQueue {
     let [taken, closed] = [0, 0]
     for (; taken < turns && this.#turn < this.#told; this.#turn++) {
       const connection = this.#order[this.#turn] as Connection
-      if (isGone(connection)) continue
+      if (connection.isEnding) continue
       const busy = target.isBusy(connection)
       if (!busy && closed >= closes) break
       taken++
@@ -107,7 +107,7 @@ export class DrainQueue {
     const now = clock.monotonicMs()
     let closed = 0
     this.#settling = this.#settling.filter(({ connection, untilMs }) => {
-      if (isGone(connection)) return false
+      if (connection.isEnding) return false
       if (closed >= closes || (now < untilMs && target.isBusy(connection))) return true
       closed++
       target.close(connection)
@@ -118,7 +118,7 @@ export class DrainQueue {
 
   /** Ends: those whose turn had come are closed, the others are left alone. */
   abandon (): void {
-    for (const { connection } of this.#settling) if (!isGone(connection)) this.#options.target.close(connection)
+    for (const { connection } of this.#settling) if (!connection.isEnding) this.#options.target.close(connection)
     this.#settling = []
     this.#order = []
     this.#told = this.#turn = 0
@@ -135,8 +135,4 @@ export class DrainQueue {
     }
     return frame
   }
-}
-
-function isGone (connection: Connection): boolean {
-  return connection.state === 'closing' || connection.state === 'closed'
 }

@@ -45,7 +45,7 @@ export class Inbound {
 
   /** One whole message of the client. */
   onFrame (connection: Connection, data: Buffer, isBinary: boolean): void {
-    if (isEnding(connection) || !this.#pass(connection)) return
+    if (connection.isEnding || !this.#pass(connection)) return
     if (isBinary) {
       this.#options.close(connection, 'binary')
       return
@@ -72,7 +72,7 @@ export class Inbound {
 
   /** A ping or a pong: life, and a frame for the bucket. Whether a ping is to be answered. */
   onControl (connection: Connection): boolean {
-    return !isEnding(connection) && this.#pass(connection)
+    return !connection.isEnding && this.#pass(connection)
   }
 
   /** Hands on what waits in the inbox while the send window has room, and reads the socket again when nothing waits. */
@@ -167,7 +167,7 @@ export class Inbound {
   /** A fresh token for the same user and device moves the end of the session. */
   async #renew (connection: Connection, token: string): Promise<void> {
     const result = await this.#options.authenticator.authenticate(token)
-    if (isEnding(connection)) return
+    if (connection.isEnding) return
     if (!result.ok) {
       this.#error(connection, result.code)
       return
@@ -192,8 +192,4 @@ export class Inbound {
   #error (connection: Connection, code: ErrorCode, facts?: ErrorFacts): void {
     this.#options.outbox.send(connection, encodeError(code, this.#options.clock.unixMs(), facts), 'error')
   }
-}
-
-function isEnding (connection: Connection): boolean {
-  return connection.state === 'closing' || connection.state === 'closed'
 }

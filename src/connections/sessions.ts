@@ -74,7 +74,7 @@ export class Sessions implements RegistryListener {
 
   /** Ends a connection: its queue leaves, then the close frame. Does nothing where it is ending already. */
   close (connection: Connection, kind: CloseKind): void {
-    if (connection.state === 'closing' || connection.state === 'closed') return
+    if (connection.isEnding) return
     connection.closedFor = kind
     this.#end(connection)
     const { code, reason } = CLOSE[kind]
