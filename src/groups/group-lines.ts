@@ -10,7 +10,7 @@ import { encodeMembershipChange, encodeMessage, type MembershipChange } from '..
 import type { FanOut } from './fan-out.ts'
 import { GroupLine, LineBudget, type LineLimits, type Waiting } from './group-line.ts'
 import type { KnownMembers, Membership } from './membership.ts'
-import type { OutboundMessage } from '../protocol/frames.ts'
+import { MAX_FRAME_BYTES, type OutboundMessage } from '../protocol/frames.ts'
 import { readGroupMessage } from './records.ts'
 import type { RecordTally } from './record-tally.ts'
 
@@ -26,8 +26,6 @@ export interface GroupLinesOptions extends LineLimits {
 
 /** Messages of a group that leave together. */
 const MAX_BATCH = 64
-/** No client gets a larger frame, by whatever way it comes; an outbox would take it for a slow reader. */
-export const MAX_FRAME_BYTES = 65_536
 /** Pauses while nobody can say who the members are. */
 const FIRST_RETRY_MS = 200
 const MAX_RETRY_MS = 5_000
