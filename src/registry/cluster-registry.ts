@@ -4,6 +4,7 @@
  */
 import { GatewayError } from '../errors.ts'
 import type { Admission, Clock, KvStore, Logger, Meter, Registry, RegistryListener, Room, Routes, SessionRef } from '../ports.ts'
+import { within } from '../wait.ts'
 import { Batcher } from './batcher.ts'
 import type { Outcome } from './enrolment.ts'
 import { Feed } from './feed.ts'
@@ -16,7 +17,6 @@ import { Registrations } from './registrations.ts'
 import { Revocations } from './revocations.ts'
 import { RouteCache } from './route-cache.ts'
 import { Session } from './session.ts'
-import { within } from './wait.ts'
 import { Watcher } from './watcher.ts'
 
 export interface ClusterRegistryOptions {
@@ -99,7 +99,7 @@ export class ClusterRegistry implements Registry {
     await this.#nodeKey.start(grpcAddress)
     if (!this.#nodeKey.everHeld) return
     const { clock, registrationTimeoutMs } = this.#options
-    await within(clock, registrationTimeoutMs, this.#revocations.whenKnown).catch(() => {})
+    await within(this.#revocations.whenKnown, registrationTimeoutMs, clock).catch(() => {})
   }
 
   listen (listener: RegistryListener): void {
@@ -175,7 +175,7 @@ export class ClusterRegistry implements Registry {
     this.#watcher.stop()
     this.#registrations.stop()
     const leaving = Promise.all([this.#leases.close(), this.#nodeKey.close()])
-    await within(this.#options.clock, CLOSE_TIMEOUT_MS, leaving).catch(() => {
+    await within(leaving, CLOSE_TIMEOUT_MS, this.#options.clock).catch(() => {
       this.#options.logger.warn({ sessions: this.#registrations.registered }, 'etcd did not hear of this node\'s end: its registrations expire')
     })
     this.#batcher.close()

@@ -5,12 +5,12 @@
  */
 import { KvRejectedError } from '../ports.ts'
 import type { Clock, KvOperation, Meter, Registry } from '../ports.ts'
+import { within } from '../wait.ts'
 import type { Answer, Batcher } from './batcher.ts'
 import type { Lease, LeasePool } from './lease-pool.ts'
 import { parseRoute, userPrefix } from './records.ts'
 import type { Session, SessionTable } from './session.ts'
 import type { SessionInput } from './session-state.ts'
-import { within } from './wait.ts'
 
 export type Outcome = Awaited<ReturnType<Registry['register']>>
 
@@ -49,7 +49,7 @@ export class Enrolment {
     const endMs = clock.monotonicMs() + registrationTimeoutMs
     for (let attempt = 0; attempt < MAX_LEASES; attempt++) {
       // Nearly always there is one with room.
-      const lease = leases.tryAcquire(session) ?? await within(clock, endMs - clock.monotonicMs(), leases.acquire(session)).catch(() => undefined)
+      const lease = leases.tryAcquire(session) ?? await within(leases.acquire(session), endMs - clock.monotonicMs(), clock).catch(() => undefined)
       // Closed meanwhile: whatever is left to do is done.
       if (session.state.phase !== 'joining') return 'unavailable'
       // Nothing was put so far.

@@ -4,10 +4,10 @@
  */
 import { KvRejectedError } from '../ports.ts'
 import type { Clock, KvOperation, Logger, Timer } from '../ports.ts'
+import { pause } from '../wait.ts'
 import type { Batcher } from './batcher.ts'
 import type { Lease, LeaseHolder, LeasePool } from './lease-pool.ts'
 import { encodeNode, MIN_CONNECTS_PER_SECOND, nodeKey, parseNode } from './records.ts'
-import { pause } from './wait.ts'
 
 export interface NodeKeyOptions {
   readonly clock: Clock
