@@ -1,4 +1,4 @@
-/** Finds users: the cache while the watch keeps it true, else etcd; what may be old only where etcd does not answer. */
+/** Finds the devices of users: in the cache while the watch keeps it up to date, else in etcd, and only where etcd does not answer in what may be out of date. */
 import type { DeviceRoute, KvEntry, Meter, Routes } from '../ports.ts'
 import type { Batcher } from './batcher.ts'
 import { parseKey, parseRoute, userPrefix } from './records.ts'

@@ -1,6 +1,6 @@
 /**
  * This node's sessions in etcd: put before the welcome, put again when they were lost, removed when they close, told to
- * close when another has the device. What follows from what is decided in `session-state.ts`; here it is carried out.
+ * close when another has the device. `session-state.ts` decides what is to be done; here it is done.
  */
 import { KvRejectedError } from '../ports.ts'
 import type { Clock, Logger, Meter, SessionRef } from '../ports.ts'
