@@ -12,7 +12,8 @@ import { LeasePool, type LeaseHolder } from './lease-pool.ts'
 import { Locator } from './locator.ts'
 import { NodeDirectory } from './node-directory.ts'
 import { NodeKey } from './node-key.ts'
-import { deviceKey, ROOT, userPrefix } from './records.ts'
+import { readUser } from './reads.ts'
+import { deviceKey, ROOT } from './records.ts'
 import { Registrations } from './registrations.ts'
 import { Revocations } from './revocations.ts'
 import { RouteCache } from './route-cache.ts'
@@ -109,12 +110,10 @@ export class ClusterRegistry implements Registry {
   /** [GW-CON-7] The read whose revision guards the put; a device that is known may always return. */
   async admit (userId: string, deviceId: string): Promise<Admission> {
     const { admissionTimeoutMs: timeoutMs, maxDevicesPerUser, meter } = this.#options
-    const lane = userPrefix(userId)
     let admission: Admission = { ok: false, code: 'SERVICE_UNAVAILABLE' }
     if (this.#nodeKey.everHeld && this.#revocations.isKnown) {
       try {
-        // In the lane of the user's puts: a read beside one of them in a batch would not see it and carry its revision.
-        const { entries, revision } = await this.#batcher.submit({ lane, operation: { when: [], then: undefined, otherwise: { read: lane, prefix: true } }, timeoutMs })
+        const { entries, revision } = await readUser(this.#batcher, userId, timeoutMs)
         const key = deviceKey(userId, deviceId)
         const isAdmitted = entries.length < maxDevicesPerUser || entries.some((entry) => entry.key === key)
         admission = isAdmitted ? { ok: true, revision } : { ok: false, code: 'DEVICE_LIMIT_EXCEEDED' }

@@ -7,7 +7,7 @@ import type { Clock, Logger, Meter, SessionRef } from '../ports.ts'
 import type { Batcher } from './batcher.ts'
 import type { LeasePool } from './lease-pool.ts'
 import { Enrolment, type Outcome } from './enrolment.ts'
-import { parseKey, parseRoute, userPrefix } from './records.ts'
+import { deviceKey, parseKey, parseRoute, userPrefix } from './records.ts'
 import { Repairs } from './repairs.ts'
 import { Session, SessionTable } from './session.ts'
 import { step, type SessionInput } from './session-state.ts'
@@ -66,8 +66,7 @@ export class Registrations {
 
   /** Resolves when the session's key is gone or another's. */
   async unregister (ref: SessionRef): Promise<void> {
-    const key = new Session(ref).key
-    const session = this.#table.find(key, ref.connectionId)
+    const session = this.#table.find(deviceKey(ref.userId, ref.deviceId), ref.connectionId)
     if (session === undefined || this.#stopped) return
     const ended = new Promise<void>((resolve) => { (session.onEnded ??= []).push(resolve) })
     this.apply(session, { type: 'close' })
