@@ -24,7 +24,7 @@ export interface WsRouteOptions {
   readonly allowQueryToken: boolean
   readonly allowedOrigins: readonly string[]
   readonly allowEmptyOrigin: boolean
-  /** Why no upgrade is served now (draining, overloaded, not ready); undefined: they are. */
+  /** Why no upgrade is served now (draining, overloaded); undefined: they are. */
   readonly refusal: () => ErrorCode | undefined
   /** A client was let in. */
   readonly onAccepted: () => void

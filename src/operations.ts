@@ -25,7 +25,7 @@ export interface ConnectionList { readonly total: number, readonly listed: numbe
 
 export interface DisconnectQuery { readonly user: string, readonly device?: string, readonly reason?: string }
 
-/** `/drain`, `/connections`, `/explain` and `/disconnect`. */
+/** `/drain`, `/connections` and `/explain`. */
 export interface Operations {
   drain (): Promise<DrainProgress>
   startDrain (): Promise<DrainProgress>
@@ -34,7 +34,7 @@ export interface Operations {
   connections (query: ConnectionQuery): Promise<ConnectionList>
   /** What the nodes remember of a message or a user. */
   explain (query: ExplainQuery): Promise<Explanation>
-  /** Ends a user's sockets on all nodes. Rejects with a GatewayError, SERVICE_UNAVAILABLE, where a node did not answer: it may be called again. */
+  /** DELETE of `/connections`: ends a user's sockets on all nodes. Rejects with a GatewayError, SERVICE_UNAVAILABLE, where a node did not answer: it may be called again. */
   disconnect (query: DisconnectQuery): Promise<{ readonly disconnected: number }>
 }
 

@@ -53,7 +53,7 @@ export class DrainQueue {
   get settling (): number { return this.#settling.length }
   get isEmpty (): boolean { return this.waiting === 0 && this.settling === 0 }
 
-  /** Begins with these: those of idle users in front, so that the others have time to settle; where acks are awaited, that is least in our hands. */
+  /** Takes these in: first those of idle users, so that the others have time to settle; last those of users whose acks are awaited, which are not in our hands. */
   fill (connections: readonly Connection[]): void {
     const { target } = this.#options
     const idle: Connection[] = []

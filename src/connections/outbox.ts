@@ -160,7 +160,7 @@ export class Outbox {
     if (connection.probedAtMs === 0) this.#slow.unwatch(connection)
   }
 
-  /** Over the total: first what may leave leaves, then the largest backlog is evicted until the total holds. */
+  /** Over the total: writes what can be written, then evicts the connection with the largest backlog until the total is kept. */
   #relieve (): void {
     if (this.#dirty.length > 0) this.flush()
     while (this.#waitingBytes > this.#options.outboxTotalBytes) {

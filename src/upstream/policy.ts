@@ -87,7 +87,7 @@ export class CallPolicy {
     }
   }
 
-  /** Tells the breaker. Closed it does not stand between: through it every call would cost two promises and a kilobyte more. */
+  /** Tells the breaker. While it is closed, calls do not go through it: that would cost each of them two promises and a kilobyte. */
   async #failed (error: unknown, wasClosed: boolean): Promise<void> {
     // A refusal is an answer: the service lives.
     if (!isNoAnswer(error)) this.#rate.success(CircuitState.Closed)
