@@ -3,7 +3,7 @@
  * Messages wait in the connection's inbox before the welcome [GW-CON-5] and behind a full send window [GW-SND-3];
  * everything else is handled as it comes. Nothing here throws: whatever a client sends, in any state, ends as an answer.
  */
-import type { Authenticator, Clock, Logger, Meter, SocketDriver } from '../ports.ts'
+import type { Authenticator, Clock, Logger, Meter, Registry, SocketDriver } from '../ports.ts'
 import type { ErrorCode } from '../errors.ts'
 import type { Recorder } from '../explain/recorder.ts'
 import type { CloseKind } from '../protocol/close-codes.ts'
@@ -30,6 +30,7 @@ export interface InboundOptions {
   readonly outbox: Outbox
   readonly limits: RateLimits
   readonly authenticator: Authenticator
+  readonly registry: Pick<Registry, 'isRevoked'>
   readonly sender: { submit (connection: Connection, frame: SendFrame): void, isFull (connection: Connection): boolean }
   readonly tracker: { ack (connection: Connection, msgId: string): void }
   readonly heartbeat: Pick<Heartbeat, 'nowMs' | 'look' | 'pause' | 'resume'>
@@ -62,10 +63,7 @@ export class Inbound {
     switch (frame.type) {
       case 'send_msg': this.#onSend(connection, frame, data.length); break
       case 'ack': this.#onAck(connection, frame); break
-      case 'heartbeat': {
-        this.#options.outbox.send(connection, encodeHeartbeat(this.#options.clock.unixMs(), frame.timestamp), 'heartbeat')
-        break
-      }
+      case 'heartbeat': this.#options.outbox.send(connection, encodeHeartbeat(this.#options.clock.unixMs(), frame.timestamp), 'heartbeat'); break
       case 'auth': this.#onAuth(connection, frame.token); break
     }
   }
@@ -175,6 +173,11 @@ export class Inbound {
     const { identity } = result
     if (identity.userId !== connection.user.userId || (identity.deviceId ?? connection.deviceId) !== connection.deviceId) {
       this.#error(connection, 'INVALID_TOKEN')
+      return
+    }
+    // Asked again, for the session's device: the token may name none.
+    if (this.#options.registry.isRevoked(identity.userId, connection.deviceId, identity.issuedAtMs)) {
+      this.#error(connection, 'TOKEN_REVOKED')
       return
     }
     connection.tokenExpiresAtMs = identity.expiresAtMs

@@ -43,6 +43,7 @@ function world (options: { messagesPerSecond?: number, window?: number } = {}) {
         return state.auth
       }
     },
+    registry,
     sender: {
       submit: (_connection, frame) => {
         submitted.push(frame)
@@ -412,6 +413,20 @@ t.test('a token of somebody else, a bad one and a failing check are answered and
     t.equal(connection.tokenExpiresAtMs, before)
     t.equal(socket.closedWith, undefined)
   }
+})
+
+t.test('a token that names no device does not renew the session of a device whose tokens were revoked [GW-CON-8]', async (t) => {
+  const { accept, say, state, registry } = world()
+  const { connection, socket } = accept()
+  await settle()
+  const before = connection.tokenExpiresAtMs
+  registry.revoked.add('ann phone')
+  state.auth = { ok: true, identity: { userId: 'ann', deviceId: undefined, expiresAtMs: before + 1, issuedAtMs: 1 } }
+  say(connection, { type: 'auth', token: 'old' })
+  await settle()
+  t.equal(socket.last('error')?.error_code, 'TOKEN_REVOKED')
+  t.equal(connection.tokenExpiresAtMs, before)
+  t.equal(connection.tokenIssuedAtMs, 1_000)
 })
 
 t.test('auth frames past their bucket are refused, and an answer for a closed connection is dropped [GW-CON-8]', async (t) => {
