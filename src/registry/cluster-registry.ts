@@ -109,7 +109,7 @@ export class ClusterRegistry implements Registry {
 
   /** [GW-CON-7] The read whose revision guards the put; a device that is known may always return. */
   async admit (userId: string, deviceId: string): Promise<Admission> {
-    const { admissionTimeoutMs: timeoutMs, maxDevicesPerUser, meter } = this.#options
+    const { admissionTimeoutMs: timeoutMs, maxDevicesPerUser, meter, logger } = this.#options
     let admission: Admission = { ok: false, code: 'SERVICE_UNAVAILABLE' }
     if (this.#nodeKey.everHeld && this.#revocations.isKnown) {
       try {
@@ -117,7 +117,9 @@ export class ClusterRegistry implements Registry {
         const key = deviceKey(userId, deviceId)
         const isAdmitted = entries.length < maxDevicesPerUser || entries.some((entry) => entry.key === key)
         admission = isAdmitted ? { ok: true, revision } : { ok: false, code: 'DEVICE_LIMIT_EXCEEDED' }
-      } catch {}
+      } catch (error) {
+        logger.debug({ err: error }, 'the devices of a user cannot be read')
+      }
     }
     meter.count('registry_operations_total', 1, 'admit', admission.ok ? 'ok' : admission.code)
     return admission

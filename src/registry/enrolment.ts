@@ -4,7 +4,7 @@
  * race for the last place is won by the first put in etcd's order and nobody who is in is put out [GW-CON-7].
  */
 import { KvRejectedError } from '../ports.ts'
-import type { Clock, KvOperation, Meter, Registry } from '../ports.ts'
+import type { Clock, KvOperation, Logger, Meter, Registry } from '../ports.ts'
 import { within } from '../wait.ts'
 import type { Answer, Batcher } from './batcher.ts'
 import type { Lease, LeasePool } from './lease-pool.ts'
@@ -17,6 +17,7 @@ export type Outcome = Awaited<ReturnType<Registry['register']>>
 export interface EnrolmentOptions {
   readonly clock: Clock
   readonly meter: Meter
+  readonly logger: Logger
   readonly batcher: Batcher
   readonly leases: LeasePool
   readonly table: SessionTable
@@ -45,7 +46,7 @@ export class Enrolment {
   }
 
   async #enrol (session: Session, revision: number): Promise<Outcome> {
-    const { clock, leases, registrationTimeoutMs, apply } = this.#options
+    const { clock, leases, registrationTimeoutMs, apply, logger } = this.#options
     const endMs = clock.monotonicMs() + registrationTimeoutMs
     for (let attempt = 0; attempt < MAX_LEASES; attempt++) {
       // Nearly always there is one with room.
@@ -61,6 +62,7 @@ export class Enrolment {
           leases.lose(lease, 'gone')
           continue
         }
+        logger.debug({ err: error, key: session.key }, 'a session cannot be registered')
         apply(session, { type: error instanceof KvRejectedError ? 'put-refused' : 'put-unknown' })
         return 'unavailable'
       }

@@ -1,4 +1,5 @@
 import t from 'tap'
+import { KvRejectedError } from '../../../src/ports.ts'
 import { deviceKey, nodeKey, revokedKey, userPrefix } from '../../../src/registry/records.ts'
 import { RegistryWorld, TTL_MS, type TestNode } from '../../helpers/registry-world.ts'
 import { settle } from '../../helpers/manual-clock.ts'
@@ -491,6 +492,19 @@ t.test('a node whose predecessor died gets the id when its lease has run out', a
   const next = world.node('a', { startId: 'next' })
   await world.done(next.registry.start('elsewhere:1'))
   t.match(JSON.parse(world.store.range(nodeKey('a')).entries[0]?.value ?? ''), { grpc: 'elsewhere:1', start: 'next' })
+})
+
+t.test('what etcd refuses is told: the node key, an admission, a session', async (t) => {
+  const world = new RegistryWorld()
+  const node = await world.started('a')
+  const other = world.node('b')
+  for (const { kv } of [node, other]) kv.batch = () => Promise.reject(new KvRejectedError('request', 'permission denied'))
+  await world.done(other.registry.start('b.example:9093'), 15_000)
+  t.match(other.logger.lines.find(({ level }) => level === 'warn'), { facts: { node: 'b', err: { message: 'permission denied' } } })
+  t.match(await world.done(node.registry.admit('ann', 'phone')), { ok: false, code: 'SERVICE_UNAVAILABLE' })
+  t.equal(await world.done(node.registry.register(node.ref('ann', 'phone'), 1)), 'unavailable')
+  const told = node.logger.lines.filter(({ facts }) => (facts as { err?: Error }).err?.message === 'permission denied').map(({ text }) => text)
+  t.strictSame(told, ['the devices of a user cannot be read', 'a session cannot be registered'])
 })
 
 t.test('a node starts although etcd is away, and lets nobody in until its id is its own', async (t) => {
