@@ -70,7 +70,7 @@ export default fp<WsRouteOptions>(async function wsRoute (fastify, options) {
       const { identity } = result
       const deviceId = deviceOf(identity.deviceId, queryDeviceId)
       if (deviceId === undefined) return refused(request, reply, 'INVALID_DEVICE')
-      // Asked again, for this device: the token may name none.
+      // Asked again, for this device: the token may name none [GW-CON-2].
       if (fastify.registry.isRevoked(identity.userId, deviceId, identity.issuedAtMs)) return refused(request, reply, 'TOKEN_REVOKED')
       const userWaitS = await fastify.handshakeLimits.user(request, identity.userId)
       if (userWaitS !== undefined) return refused(request, reply, 'RATE_LIMIT_EXCEEDED', userWaitS)

@@ -175,7 +175,7 @@ export class Inbound {
       this.#error(connection, 'INVALID_TOKEN')
       return
     }
-    // Asked again, for the session's device: the token may name none.
+    // Asked again, for the session's device: the token may name none [GW-CON-2].
     if (this.#options.registry.isRevoked(identity.userId, connection.deviceId, identity.issuedAtMs)) {
       this.#error(connection, 'TOKEN_REVOKED')
       return

@@ -415,7 +415,7 @@ t.test('a token of somebody else, a bad one and a failing check are answered and
   }
 })
 
-t.test('a token that names no device does not renew the session of a device whose tokens were revoked [GW-CON-8]', async (t) => {
+t.test('a token that names no device does not renew the session of a device whose tokens were revoked [GW-CON-2]', async (t) => {
   const { accept, say, state, registry } = world()
   const { connection, socket } = accept()
   await settle()
