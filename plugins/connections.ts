@@ -7,6 +7,7 @@ import type { IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'
 import type { WebSocket } from 'ws'
 import type { Clock } from '../src/ports.ts'
+import { RETRY_SPREAD_S } from '../src/errors.ts'
 import { SUBPROTOCOL } from '../src/protocol/subprotocol.ts'
 import type { Accepted } from '../src/connections/sessions.ts'
 import { createCore, type Core, type CoreOptions } from '../src/core.ts'
@@ -54,7 +55,7 @@ export default fp<ConnectionsOptions>(async function connections (fastify, optio
     maxPendingPerAddress: options.maxPendingHandshakesPerAddress,
     maxConnectionsPerAddress: options.maxConnectionsPerAddress,
     addressOf: (request) => proxyAddr(request, trusted),
-    retryAfterSeconds: () => randomInt(1, 6)
+    retryAfterSeconds: () => randomInt(1, RETRY_SPREAD_S + 1)
   })
   const sockets = wsSockets()
   let isClosing = false

@@ -1,4 +1,4 @@
-/** `/drain`, `/connections` and `/explain`: for operators, on the admin port alone [GW-OBS-5]. */
+/** `/drain`, `/connections` (to list and to disconnect) and `/explain`: for operators, on the admin port alone [GW-OBS-5]. */
 import fp from 'fastify-plugin'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { isLoopback } from '../src/config/addresses.ts'

@@ -24,7 +24,7 @@ export interface WsRouteOptions {
   readonly allowQueryToken: boolean
   readonly allowedOrigins: readonly string[]
   readonly allowEmptyOrigin: boolean
-  /** Why no upgrade is served now (draining, overloaded, not ready); undefined: they are. */
+  /** Why no upgrade is served now (draining, overloaded); undefined: they are. */
   readonly refusal: () => ErrorCode | undefined
   /** A client was let in. */
   readonly onAccepted: () => void
@@ -70,6 +70,8 @@ export default fp<WsRouteOptions>(async function wsRoute (fastify, options) {
       const { identity } = result
       const deviceId = deviceOf(identity.deviceId, queryDeviceId)
       if (deviceId === undefined) return refused(request, reply, 'INVALID_DEVICE')
+      // Asked again, for this device: the token may name none [GW-CON-2].
+      if (fastify.registry.isRevoked(identity.userId, deviceId, identity.issuedAtMs)) return refused(request, reply, 'TOKEN_REVOKED')
       const userWaitS = await fastify.handshakeLimits.user(request, identity.userId)
       if (userWaitS !== undefined) return refused(request, reply, 'RATE_LIMIT_EXCEEDED', userWaitS)
 

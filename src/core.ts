@@ -100,6 +100,7 @@ export function createCore (options: CoreOptions): Core {
     outbox,
     limits: new RateLimits({ clock, messagesPerSecond: options.messagesPerSecond }),
     authenticator: options.authenticator,
+    registry,
     sender,
     tracker,
     heartbeat,

@@ -46,6 +46,9 @@ export const ERRORS = {
 
 export type ErrorCode = keyof typeof ERRORS
 
+/** Clients that were refused together come back spread over this many seconds. */
+export const RETRY_SPREAD_S = 5
+
 /** An error with a code of the table, for the log a cause, for the client only the table's text. */
 export class GatewayError extends Error {
   readonly code: ErrorCode

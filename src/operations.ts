@@ -3,7 +3,7 @@ import type { Connection } from './connections/connection.ts'
 import type { Drain, DrainProgress, DrainTimes } from './connections/drain.ts'
 import type { Heartbeat } from './connections/heartbeat.ts'
 import type { Hub } from './connections/hub.ts'
-import { fits, idleMs, waitingBytes, type ConnectionFilter, type ListingTimes } from './connections/listing.ts'
+import { fits, idleMs, type ConnectionFilter, type ListingTimes } from './connections/listing.ts'
 import type { Presence } from './delivery/presence.ts'
 import type { ClusterExplainer } from './explain/cluster-explainer.ts'
 import type { Explanation, ExplainQuery } from './explain/explanation.ts'
@@ -25,7 +25,7 @@ export interface ConnectionList { readonly total: number, readonly listed: numbe
 
 export interface DisconnectQuery { readonly user: string, readonly device?: string, readonly reason?: string }
 
-/** `/drain`, `/connections`, `/explain` and `/disconnect`. */
+/** `/drain`, `/connections` and `/explain`. */
 export interface Operations {
   drain (): Promise<DrainProgress>
   startDrain (): Promise<DrainProgress>
@@ -34,7 +34,7 @@ export interface Operations {
   connections (query: ConnectionQuery): Promise<ConnectionList>
   /** What the nodes remember of a message or a user. */
   explain (query: ExplainQuery): Promise<Explanation>
-  /** Ends a user's sockets on all nodes. Rejects with a GatewayError, SERVICE_UNAVAILABLE, where a node did not answer: it may be called again. */
+  /** DELETE of `/connections`: ends a user's sockets on all nodes. Rejects with a GatewayError, SERVICE_UNAVAILABLE, where a node did not answer: it may be called again. */
   disconnect (query: DisconnectQuery): Promise<{ readonly disconnected: number }>
 }
 
@@ -109,7 +109,7 @@ export class NodeOperations implements Operations {
       opened_at: connection.openedAtUnixMs,
       token_expires_at: connection.tokenExpiresAtMs,
       idle_ms: idleMs(connection, times),
-      queued_bytes: waitingBytes(connection),
+      queued_bytes: connection.waitingBytes,
       paused: connection.paused
     }
   }

@@ -2,9 +2,9 @@
  * When new upgrades are refused [GW-OVL-1]: at the limit of connections, of event-loop delay or of memory. What is over
  * its limit counts as over until it is clearly below again, so that neither answers nor readiness flap.
  *
- * Memory has two limits: for what is in use and, above it, for what is resident. By the latter alone a node would refuse
- * for good after a shortage: malloc keeps what it was given back, for whoever comes. Both count garbage, and V8 lets what
- * lies outside of its heap lie until more is asked for, which a node that refuses never does: so garbage is collected.
+ * Memory has two limits: one for what is in use and a higher one for what is resident. With the latter alone a node could
+ * refuse for good after a shortage, for malloc keeps memory that was freed. Both figures include garbage, and V8 frees
+ * garbage outside of its heap only when it needs more memory, which a node that refuses never does: hence `relieve`.
  */
 import { KERNEL_CONNECTION_BYTES } from './capacity.ts'
 import type { Clock, Meter } from './ports.ts'

@@ -4,8 +4,9 @@
  * and every small collection copies that, 5 ms each. So the Map is made anew after some entries have gone.
  */
 
-/** Entries that have gone when it is worth it, and that are left while it is cheap. */
+/** So many entries have gone before the Map is made anew: fewer would not be worth it. */
 const RENEW_AFTER = 1_024
+/** Nor is it made anew while more entries than this would have to be copied. */
 const RENEW_SIZE = 4_096
 
 export class ShortLivedMap<K, V> {

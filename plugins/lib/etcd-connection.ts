@@ -8,7 +8,7 @@ import { noop } from 'cockatiel'
 import { Etcd3, type IOptions } from 'etcd3'
 import type { Clock, Health } from '../../src/ports.ts'
 
-/** PEM texts. */
+/** PEM texts; an empty object is TLS with the system's certificates. */
 export interface EtcdTls { readonly ca?: string | undefined, readonly cert?: string | undefined, readonly key?: string | undefined }
 
 export interface EtcdConnectionOptions {
@@ -94,18 +94,19 @@ export class EtcdConnection {
         'grpc.enable_channelz': 0
       },
       ...(username !== undefined && password !== undefined && { auth: { username, password } }),
-      ...(tls?.ca !== undefined && { credentials: credentialsOf(tls.ca, tls) })
+      ...(tls !== undefined && { credentials: credentialsOf(tls) })
     }
     return new Etcd3(options)
   }
 }
 
-function credentialsOf (ca: string, { cert, key }: EtcdTls): NonNullable<IOptions['credentials']> {
+/** The library's type asks for a root certificate; without one grpc-js trusts those of the system. */
+function credentialsOf ({ ca, cert, key }: EtcdTls): NonNullable<IOptions['credentials']> {
   return {
-    rootCertificate: Buffer.from(ca),
+    ...(ca !== undefined && { rootCertificate: Buffer.from(ca) }),
     ...(key !== undefined && { privateKey: Buffer.from(key) }),
     ...(cert !== undefined && { certChain: Buffer.from(cert) })
-  }
+  } as NonNullable<IOptions['credentials']>
 }
 
 /** A member that has lost the others ends its watches, instead of keeping them silent. */

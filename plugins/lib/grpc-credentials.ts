@@ -1,7 +1,7 @@
 /** Who may call the gRPC server, and how this node shows other nodes who it is: mutual TLS, a shared bearer, or both. */
-import { createHash, timingSafeEqual } from 'node:crypto'
 import type { PeerCertificate } from 'node:tls'
 import { credentials, Metadata, ServerCredentials, type ChannelCredentials } from '@grpc/grpc-js'
+import { SharedSecret } from '../../src/secrets.ts'
 
 /** PEM texts. With `ca` every caller has to show a certificate that it signed and that carries one of `allowedSans`. */
 export interface GrpcTlsOptions {
@@ -32,17 +32,15 @@ export function areChecked ({ authToken, tls }: GrpcCredentials): boolean {
 
 /** A check of each call: of the bearer, and of the certificate's names, whichever is configured. */
 export function callerCheck ({ authToken, previousAuthToken, tls }: GrpcCredentials): (caller: Caller) => boolean {
-  const accepted = authToken === undefined ? undefined : [authToken, previousAuthToken ?? authToken].map(digest)
+  const accepted = authToken === undefined ? undefined : [authToken, previousAuthToken ?? authToken].map((token) => new SharedSecret(token))
   const sans = tls?.ca === undefined ? undefined : new Set(tls.allowedSans)
   return ({ metadata, certificate }) => {
     if (sans !== undefined && !subjectAltNames(certificate?.subjectaltname).some((name) => sans.has(name))) return false
     if (accepted === undefined) return true
     const [header, ...others] = metadata.get('authorization')
-    const token = /^bearer (.+)$/i.exec(String(header))?.[1]
-    if (token === undefined || others.length > 0) return false
-    const shown = digest(token)
-    // Digests are of one length and all are compared, so that the time says nothing about the tokens.
-    return accepted.filter((each) => timingSafeEqual(shown, each)).length > 0
+    if (others.length > 0) return false
+    // All are compared, so that the time does not tell which of them is close.
+    return accepted.filter((secret) => secret.matchesBearer(header?.toString())).length > 0
   }
 }
 
@@ -77,8 +75,4 @@ export function subjectAltNames (text: string | undefined): string[] {
     names.push(name.startsWith('"') ? JSON.parse(name) as string : name)
   }
   return names
-}
-
-function digest (text: string): Buffer {
-  return createHash('sha256').update(text).digest()
 }

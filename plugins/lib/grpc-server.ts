@@ -3,7 +3,7 @@ import { Server, type ServerCredentials, type ServerInterceptor, type ServiceDef
 import { HealthImplementation } from 'grpc-health-check'
 import type { Clock } from '../../src/ports.ts'
 import { formatHostPort } from '../../src/config/addresses.ts'
-import { settledWithin } from '../../src/groups/timer-set.ts'
+import { settledWithin } from '../../src/wait.ts'
 import { reflectionOf } from './grpc-reflection.ts'
 
 export interface GrpcServerOptions {
@@ -74,15 +74,8 @@ export class GrpcServer {
   /** No new connection or call; resolves when all calls have ended. Those that last longer than `graceMs` are ended by `end`. */
   async close (graceMs: number, end: () => void): Promise<void> {
     const { clock } = this.#options
-    let isEnded = false
-    const ended = new Promise<void>((resolve) => {
-      this.#server.tryShutdown(() => {
-        isEnded = true
-        resolve()
-      })
-    })
-    await settledWithin(ended, graceMs, clock)
-    if (!isEnded) {
+    const ended = new Promise<void>((resolve) => { this.#server.tryShutdown(() => { resolve() }) })
+    if (!await settledWithin(ended, graceMs, clock)) {
       end()
       await settledWithin(ended, LAST_STATUS_MS, clock)
     }

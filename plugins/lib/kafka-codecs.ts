@@ -1,6 +1,6 @@
 /**
  * Decompression of Kafka's record batches: gzip by Node, snappy, lz4 and zstd by libraries without native parts. What a
- * batch may grow to is bounded; one that is broken or grows past that is passed over, for else its partition would stop there for good.
+ * batch may grow to is bounded. One that grows past that, or is broken, is passed over; otherwise its partition would stop there for good.
  */
 import { promisify } from 'node:util'
 import { gzip, gunzip } from 'node:zlib'
@@ -34,11 +34,11 @@ const XERIAL_HEADER_BYTES = 16
 /** Java's clients put 32 KB into one. */
 const MAX_XERIAL_BLOCKS = 10_000
 
-/** Its memory, which only ever grows, and its instance cost more than most batches: one is kept, until it has grown past this. */
+/** To make an instance of the library costs more than to inflate most batches, so one is kept. Its memory never shrinks: it is let go once it is larger than this. */
 const SNAPPY_KEPT_BYTES = 1024 * 1024
 let uncompressKept: ReturnType<typeof snappyUncompressor> | undefined
 
-/** A block copies from what came of itself alone, whatever was in that memory before. */
+/** What an earlier batch has left in the memory of the instance cannot come out: a block copies only from its own output. */
 function uncompressSnappy (block: Buffer, length: number): Uint8Array {
   const uncompress = uncompressKept ?? snappyUncompressor()
   uncompressKept = block.length + length > SNAPPY_KEPT_BYTES ? undefined : uncompress

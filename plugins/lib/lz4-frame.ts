@@ -32,13 +32,13 @@ interface Block {
 export function inflateLz4 (compressed: Buffer, maxBytes: number): Buffer {
   const frame = headerOf(compressed)
   let total = 0
-  // Walked twice: blocks may be 4 MiB, and memory for the greatest size of each makes V8 collect all of its heap after a few frames.
+  // Walked twice, for the exact size: memory for the most that each block may have, 4 MiB, makes V8 collect all of its heap after a few frames.
   for (const { grown } of blocksOf(compressed, frame)) {
     total += grown
     if (total > maxBytes) throw new RangeError(`a batch grows past ${maxBytes} bytes`)
     if (total > frame.contentBytes) throw new RangeError('an lz4 frame is longer than it says')
   }
-  // A match may say that it begins where it ends: then it is what was there.
+  // Zeroed: a match of distance 0 copies what is in the target already.
   const target = Buffer.alloc(total)
   let length = 0
   for (const { start, end, isPlain } of blocksOf(compressed, frame)) {
@@ -61,8 +61,8 @@ function headerOf (compressed: Buffer): FrameHeader {
 }
 
 /**
- * Up to the mark behind the last one. The library takes the checksum of a block, which follows it, for what precedes it; it would walk on past the
- * end for as long as a block says, and copy for seconds what goes nowhere.
+ * The blocks up to the end mark, each checked. Left to itself the library takes the checksum behind a block for one before
+ * it; and it walks past the end for as long as a block says, and copies for seconds what goes nowhere.
  */
 function * blocksOf (compressed: Buffer, { end: first, blockBytes, sumBytes }: FrameHeader): Generator<Block> {
   let at = first

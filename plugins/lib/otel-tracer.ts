@@ -6,7 +6,7 @@ import { resourceFromAttributes } from '@opentelemetry/resources'
 import { BatchSpanProcessor, ParentBasedSampler, TraceIdRatioBasedSampler, TracerProvider, type Sampler, type SamplingResult, type SpanExporter } from '@opentelemetry/sdk-trace'
 import { systemClock } from '../../src/embedded/system-clock.ts'
 import type { Logger, Span, SpanName, Tracer } from '../../src/ports.ts'
-import { within } from '../../src/registry/wait.ts'
+import { within } from '../../src/wait.ts'
 
 export interface OtelTracerOptions {
   readonly endpoint: string
@@ -62,7 +62,7 @@ export class OtelTracer implements Tracer {
 
   /** Sends what waits; never rejects. */
   async close (): Promise<void> {
-    await within(systemClock, CLOSE_TIMEOUT_MS, this.#provider.shutdown()).catch(() => {})
+    await within(this.#provider.shutdown(), CLOSE_TIMEOUT_MS, systemClock).catch(() => {})
   }
 }
 

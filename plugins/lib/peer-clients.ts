@@ -17,7 +17,7 @@ import { serviceDefinition } from './grpc-service.ts'
 export interface PeerClientsOptions extends GrpcCredentials {
   /** Channels that are kept; the one unused for longest is closed for another one. */
   readonly maxChannels?: number
-  /** How long the nodes wait for a device. A push with time for it goes by the stream of its node, others and all without it by calls with their own deadline. */
+  /** How long the nodes wait for a device. A push with that much time goes by the stream to its node; one with less, and every push where this is not given, by a call with its own deadline. */
   readonly ackTimeoutMs?: number
   readonly clock?: Clock
 }
@@ -90,7 +90,7 @@ export class PeerClients implements PeerNodes {
     return this.#call(methods.explain, address, request, deadlineMs)
   }
 
-  /** A node has started there: what is known of the one before it, its wait before the next attempt above all, is void. */
+  /** A node has started there: the channel to the one before it is closed, so that its wait before the next attempt to connect delays nobody. */
   started (address: string): void {
     this.#channels.delete(address)
   }

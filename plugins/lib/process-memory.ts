@@ -10,10 +10,9 @@ export type MemorySample = Pick<ProcessSample, 'inUseBytes' | 'residentBytes'>
 export type MemoryReading = Omit<NodeJS.MemoryUsage, 'arrayBuffers'> & { readonly status: string }
 
 /**
- * Memory in bytes. In use is what V8 counts, and as much for all else as was resident at the start. Resident is what the
- * kernel cannot take back, so without the files of the program, where the kernel says so. Where it cannot be read now it is
- * as it was: it comes from files of /proc, and a process that is out of files must not end for it. Throws where it cannot
- * be read the first time.
+ * Memory in bytes. In use: what V8 counts, and for everything else what was resident at the start. Resident: what the
+ * kernel cannot take back, so without the files of the program, if the kernel tells them apart. Read from files in /proc:
+ * where that fails, as it does in a process that is out of files, the last figures stand. Throws where the first read fails.
  */
 export function processMemory (read: () => MemoryReading = readMemory): () => MemorySample {
   let usage = read()

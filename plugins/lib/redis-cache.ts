@@ -75,6 +75,8 @@ export class RedisCache implements SharedCache {
       await this.#call((client) => client.eval(APPLY, 1, keyOf(groupId), event === 'join' ? 'SADD' : 'SREM', userId))
     } catch (error) {
       if (this.#doubtful.size < MAX_DOUBTFUL) this.#doubtful.add(groupId)
+      // Redis may be there and have refused: nothing else would have the list deleted then.
+      this.#probeLater()
       throw error
     }
   }
@@ -152,13 +154,14 @@ export class RedisCache implements SharedCache {
   }
 
   #probeLater (): void {
+    if (this.#isClosed) return
     this.#probeTimer ??= this.#options.clock.setTimer(() => { void this.#probe() }, PROBE_EVERY_MS)
   }
 
-  /** A server that was frozen does not say `ready` when it goes on. */
+  /** Brings the cache back, and its lists up to date: a server that was frozen does not say `ready` when it goes on. */
   async #probe (): Promise<void> {
     this.#probeTimer = undefined
-    if (this.#isClosed || !this.#isAway) return
+    if (this.#isClosed || (!this.#isAway && this.#doubtful.size === 0)) return
     const { client } = this.#options
     if (client.status !== 'ready') {
       this.#probeLater()

@@ -1,6 +1,6 @@
 /**
- * The socket driver over `ws`: what the outbox and the sessions do to a socket, and what a socket tells. It tells its
- * connection by `emit` itself, so that no socket has listeners, nor the half kilobyte that they take.
+ * The socket driver over `ws`: what the outbox and the sessions do to a socket, and what happens on it. A socket passes its
+ * events on in an `emit` of its own: listeners would take half a kilobyte of memory a socket.
  */
 import type { ServerResponse } from 'node:http'
 import type { Socket as NetSocket } from 'node:net'

@@ -1,10 +1,7 @@
 /** The HTTP answer of the error table, before an upgrade. */
 import { randomInt } from 'node:crypto'
 import type { FastifyReply } from 'fastify'
-import { errorBody, ERRORS, type ErrorCode } from '../../src/errors.ts'
-
-/** Clients that were refused together come back spread over this many seconds. */
-export const RETRY_SPREAD_S = 5
+import { errorBody, ERRORS, RETRY_SPREAD_S, type ErrorCode } from '../../src/errors.ts'
 
 /** Answers with the row's status and body; `retryAfterS` where the wait is known, a jittered one for a 503 without. */
 export function refuse (reply: FastifyReply, code: ErrorCode, retryAfterS?: number): FastifyReply {

@@ -1,7 +1,6 @@
 /** docs/codes.md: close codes, error codes, and the answers to refused upgrades. */
-import { errorBody, ERRORS } from '../../src/errors.ts'
+import { errorBody, ERRORS, RETRY_SPREAD_S } from '../../src/errors.ts'
 import { CLOSE, type CloseKind } from '../../src/protocol/close-codes.ts'
-import { RETRY_SPREAD_S } from '../../routes/lib/refuse.ts'
 import { BACKOFF, CLOSE_REASONS, ERROR_TEXTS, RECONNECT, REFUSALS, THEN, type ErrorText } from './codes.ts'
 import { code, frameBlock, table, writtenFrom } from './markdown.ts'
 import { setting } from './settings.ts'

@@ -1,8 +1,7 @@
 /** docs/protocol.md: every frame, both directions, and the limits. */
 import { EARLY_FRAMES, INBOX_BYTES, MAX_INVALID_FRAMES } from '../../src/connections/inbound.ts'
 import { AUTH_LIMITS, FRAME_RATE_FACTOR } from '../../src/connections/rate-limits.ts'
-import { MAX_FRAME_BYTES } from '../../src/delivery/push.ts'
-import { MAX_TOKEN_LENGTH } from '../../src/protocol/handshake.ts'
+import { MAX_FRAME_BYTES, MAX_TOKEN_LENGTH } from '../../src/protocol/frames.ts'
 import { SUBPROTOCOL } from '../../src/protocol/subprotocol.ts'
 import { MAX_PER_CONNECTION } from '../../src/upstream/sender.ts'
 import { MAX_FRAGMENTS } from '../../plugins/connections.ts'

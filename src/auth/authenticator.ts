@@ -8,7 +8,7 @@ import { LRUCache } from 'lru-cache'
 import { GatewayError } from '../errors.ts'
 import type { AuthErrorCode, Authenticator, AuthResult, AuthService, Clock, Identity, Logger, Meter, Registry } from '../ports.ts'
 import { isClientId, isPartyId } from '../protocol/decode.ts'
-import { MAX_TOKEN_LENGTH } from '../protocol/handshake.ts'
+import { MAX_TOKEN_LENGTH } from '../protocol/frames.ts'
 import { checkClaims, peekClaims, type ClaimRules, type Claims } from './claims.ts'
 
 /** Signature and algorithm of a token, checked with a key of ours. Never rejects. */

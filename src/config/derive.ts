@@ -18,9 +18,9 @@ export interface Derived {
   readonly grpcCredentials: boolean
   /** The share of one process: all of it, but with several workers. */
   readonly processMemoryBytes: number
-  /** In use. */
+  /** Limit of the memory in use. */
   readonly maxMemoryBytes: number
-  /** Resident, halfway from there to all of it: what was given back and is kept may be, but nothing is left for V8 to grow in. */
+  /** Limit of the resident memory, halfway from there to all of it: malloc may keep memory that was freed, and V8 still has room to grow. */
   readonly maxResidentBytes: number
   /** What the sums of src/capacity.ts know of this node. */
   readonly shape: NodeShape

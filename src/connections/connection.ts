@@ -1,6 +1,6 @@
 /**
  * One socket of one device. Fields only: no closures, no timers, no listeners of its own, so that an idle
- * connection costs little. Each field names the module that owns it; nobody else writes it.
+ * connection costs little. They stand by the module that uses them.
  */
 import type { Socket } from '../ports.ts'
 import type { CloseKind } from '../protocol/close-codes.ts'
@@ -21,11 +21,13 @@ export class Connection {
   readonly openedAtUnixMs: number
   state: ConnectionState = 'opening'
 
-  // session: Unix milliseconds from the token
+  // sessions: Unix milliseconds from the token
   tokenExpiresAtMs: number
   tokenIssuedAtMs: number | undefined
+  /** What it was closed for, by this node or by its client; null: it was not. */
+  closedFor: CloseKind | null = null
 
-  // session: messages that wait (before the welcome, or behind a full send window)
+  // inbound: messages that wait (before the welcome, or behind a full send window)
   inbox: SendFrame[] | null = null
   inboxBytes = 0
   /** Since when the socket is not read, on the heartbeat clock; -1: it is read. */
@@ -34,8 +36,6 @@ export class Connection {
   draining = false
   /** Malformed frames in a row. */
   invalidFrames = 0
-  /** What this node closed it for; null: nothing yet. */
-  closedFor: CloseKind | null = null
 
   // limits: buckets and abuse, monotonic milliseconds
   frameTokens = 0
@@ -44,7 +44,7 @@ export class Connection {
   authTokens = 0
   authTokensAtMs = 0
 
-  // heartbeat: last sign of life and last ping, monotonic milliseconds
+  // heartbeat: last sign of life and last ping, on its own clock (`Heartbeat.nowMs`)
   lastSeenMs: number
   lastPingMs: number
 
@@ -88,6 +88,10 @@ export class Connection {
   }
 
   get paused (): boolean { return this.pausedAtMs >= 0 }
+  /** Its close has been decided, or has happened: nothing more is taken from it or queued for it. */
+  get isEnding (): boolean { return this.state === 'closing' || this.state === 'closed' }
+  /** Bytes that wait for it, in its queue and in its socket. */
+  get waitingBytes (): number { return this.queuedBytes + this.stalledBytes }
 }
 
 /** The id that the registry and the logs know a connection by: the start id of the process, then the serial. */

@@ -53,7 +53,7 @@ export class DrainQueue {
   get settling (): number { return this.#settling.length }
   get isEmpty (): boolean { return this.waiting === 0 && this.settling === 0 }
 
-  /** Begins with these: those of idle users in front, so that the others have time to settle; where acks are awaited, that is least in our hands. */
+  /** Takes these in: first those of idle users, so that the others have time to settle; last those of users whose acks are awaited, which are not in our hands. */
   fill (connections: readonly Connection[]): void {
     const { target } = this.#options
     const idle: Connection[] = []
@@ -67,6 +67,8 @@ export class DrainQueue {
     }
     this.#order = idle.concat(busy, awaiting)
     this.#told = this.#turn = 0
+    // They carry the time at which they were built.
+    this.#frames.clear()
   }
 
   /** Sends the shutdown frame to some of those who do not have it yet. */
@@ -84,7 +86,7 @@ export class DrainQueue {
     let [taken, closed] = [0, 0]
     for (; taken < turns && this.#turn < this.#told; this.#turn++) {
       const connection = this.#order[this.#turn] as Connection
-      if (isGone(connection)) continue
+      if (connection.isEnding) continue
       const busy = target.isBusy(connection)
       if (!busy && closed >= closes) break
       taken++
@@ -105,7 +107,7 @@ export class DrainQueue {
     const now = clock.monotonicMs()
     let closed = 0
     this.#settling = this.#settling.filter(({ connection, untilMs }) => {
-      if (isGone(connection)) return false
+      if (connection.isEnding) return false
       if (closed >= closes || (now < untilMs && target.isBusy(connection))) return true
       closed++
       target.close(connection)
@@ -116,7 +118,7 @@ export class DrainQueue {
 
   /** Ends: those whose turn had come are closed, the others are left alone. */
   abandon (): void {
-    for (const { connection } of this.#settling) if (!isGone(connection)) this.#options.target.close(connection)
+    for (const { connection } of this.#settling) if (!connection.isEnding) this.#options.target.close(connection)
     this.#settling = []
     this.#order = []
     this.#told = this.#turn = 0
@@ -133,8 +135,4 @@ export class DrainQueue {
     }
     return frame
   }
-}
-
-function isGone (connection: Connection): boolean {
-  return connection.state === 'closing' || connection.state === 'closed'
 }

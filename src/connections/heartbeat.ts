@@ -11,11 +11,11 @@ import type { Hub } from './hub.ts'
 
 const ROUND_MS = 1_000
 /**
- * So many connections add a tick to each second: a tick sends 137 pings then, a millisecond or two, where they are 30
- * seconds apart. Not fewer: pings and pongs cost least where many go together.
+ * Each second has one more tick for every so many connections. With 30 seconds between pings a tick then sends 137 of
+ * them, in a millisecond or two. With fewer connections a tick it would cost more: pings and pongs are cheapest together.
  */
 const CONNECTIONS_PER_TICK = 4_096
-/** A tick that comes later than so many times its wait was late by our own fault. */
+/** A tick advances the clock by so many times its wait at most: what it is later than that is our own loop's fault. */
 const MAX_STEPS = 2
 
 export interface HeartbeatOptions {

@@ -9,8 +9,8 @@ import type { Connection } from './connection.ts'
 export class UserEntry {
   readonly userId: string
   /**
-   * The user's connections; a handful at most. A replaced connection stays until it has closed. Where one leaves, another
-   * list takes the place of this one: whoever walks it may close some.
+   * The user's connections; a handful at most. A replaced connection stays until it has closed. To remove one is to make
+   * another array: whoever iterates over this one may close connections meanwhile.
    */
   connections: Connection[] = []
   /** Message bucket of the user over all devices (token-bucket). */
@@ -35,7 +35,7 @@ export interface PresenceListener {
   onUserOffline (user: UserEntry): void
 }
 
-/** Connections that the first column of due times has room for. */
+/** Connections that there are due times for at first; the array is doubled when it is full. */
 const ROOM = 1_024
 
 export class Hub {
@@ -48,7 +48,7 @@ export class Hub {
   get userCount (): number { return this.#users.size }
   /** All connections, in no order; the list is live. */
   get all (): readonly Connection[] { return this.#all }
-  /** When the heartbeat looks at each of `all`, on its own clock; Infinity: not yet. A new one comes with room for more. */
+  /** By the index in `all`: when the heartbeat looks at the connection next, on its own clock; Infinity: not until `Heartbeat.look` asks for it. Replaced by a larger array as the hub grows. */
   get due (): Float64Array { return this.#due }
 
   listen (listener: PresenceListener): void {

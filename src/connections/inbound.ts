@@ -3,7 +3,7 @@
  * Messages wait in the connection's inbox before the welcome [GW-CON-5] and behind a full send window [GW-SND-3];
  * everything else is handled as it comes. Nothing here throws: whatever a client sends, in any state, ends as an answer.
  */
-import type { Authenticator, Clock, Logger, Meter, SocketDriver } from '../ports.ts'
+import type { Authenticator, Clock, Logger, Meter, Registry, SocketDriver } from '../ports.ts'
 import type { ErrorCode } from '../errors.ts'
 import type { Recorder } from '../explain/recorder.ts'
 import type { CloseKind } from '../protocol/close-codes.ts'
@@ -30,6 +30,7 @@ export interface InboundOptions {
   readonly outbox: Outbox
   readonly limits: RateLimits
   readonly authenticator: Authenticator
+  readonly registry: Pick<Registry, 'isRevoked'>
   readonly sender: { submit (connection: Connection, frame: SendFrame): void, isFull (connection: Connection): boolean }
   readonly tracker: { ack (connection: Connection, msgId: string): void }
   readonly heartbeat: Pick<Heartbeat, 'nowMs' | 'look' | 'pause' | 'resume'>
@@ -45,7 +46,7 @@ export class Inbound {
 
   /** One whole message of the client. */
   onFrame (connection: Connection, data: Buffer, isBinary: boolean): void {
-    if (isEnding(connection) || !this.#pass(connection)) return
+    if (connection.isEnding || !this.#pass(connection)) return
     if (isBinary) {
       this.#options.close(connection, 'binary')
       return
@@ -62,17 +63,14 @@ export class Inbound {
     switch (frame.type) {
       case 'send_msg': this.#onSend(connection, frame, data.length); break
       case 'ack': this.#onAck(connection, frame); break
-      case 'heartbeat': {
-        this.#options.outbox.send(connection, encodeHeartbeat(this.#options.clock.unixMs(), frame.timestamp), 'heartbeat')
-        break
-      }
+      case 'heartbeat': this.#options.outbox.send(connection, encodeHeartbeat(this.#options.clock.unixMs(), frame.timestamp), 'heartbeat'); break
       case 'auth': this.#onAuth(connection, frame.token); break
     }
   }
 
   /** A ping or a pong: life, and a frame for the bucket. Whether a ping is to be answered. */
   onControl (connection: Connection): boolean {
-    return !isEnding(connection) && this.#pass(connection)
+    return !connection.isEnding && this.#pass(connection)
   }
 
   /** Hands on what waits in the inbox while the send window has room, and reads the socket again when nothing waits. */
@@ -167,7 +165,7 @@ export class Inbound {
   /** A fresh token for the same user and device moves the end of the session. */
   async #renew (connection: Connection, token: string): Promise<void> {
     const result = await this.#options.authenticator.authenticate(token)
-    if (isEnding(connection)) return
+    if (connection.isEnding) return
     if (!result.ok) {
       this.#error(connection, result.code)
       return
@@ -175,6 +173,11 @@ export class Inbound {
     const { identity } = result
     if (identity.userId !== connection.user.userId || (identity.deviceId ?? connection.deviceId) !== connection.deviceId) {
       this.#error(connection, 'INVALID_TOKEN')
+      return
+    }
+    // Asked again, for the session's device: the token may name none [GW-CON-2].
+    if (this.#options.registry.isRevoked(identity.userId, connection.deviceId, identity.issuedAtMs)) {
+      this.#error(connection, 'TOKEN_REVOKED')
       return
     }
     connection.tokenExpiresAtMs = identity.expiresAtMs
@@ -192,8 +195,4 @@ export class Inbound {
   #error (connection: Connection, code: ErrorCode, facts?: ErrorFacts): void {
     this.#options.outbox.send(connection, encodeError(code, this.#options.clock.unixMs(), facts), 'error')
   }
-}
-
-function isEnding (connection: Connection): boolean {
-  return connection.state === 'closing' || connection.state === 'closed'
 }

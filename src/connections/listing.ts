@@ -22,11 +22,6 @@ export interface ConnectionFilter {
 /** `unixMs`: for ages; `heartbeatMs`: of the heartbeat clock, for signs of life. */
 export interface ListingTimes { readonly unixMs: number, readonly heartbeatMs: number }
 
-/** Bytes that wait for the connection, in its queue and in its socket. */
-export function waitingBytes (connection: Connection): number {
-  return connection.queuedBytes + connection.stalledBytes
-}
-
 /** Milliseconds since the last sign of life. */
 export function idleMs (connection: Connection, { heartbeatMs }: ListingTimes): number {
   return Math.max(0, heartbeatMs - connection.lastSeenMs)
@@ -39,5 +34,5 @@ export function fits (connection: Connection, filter: ConnectionFilter, times: L
   if (state !== undefined && connection.state !== state) return false
   if (paused !== undefined && connection.paused !== paused) return false
   const ageMs = times.unixMs - connection.openedAtUnixMs
-  return waitingBytes(connection) >= minBytes && ageMs >= minAgeMs && ageMs <= maxAgeMs && idleMs(connection, times) >= minIdleMs
+  return connection.waitingBytes >= minBytes && ageMs >= minAgeMs && ageMs <= maxAgeMs && idleMs(connection, times) >= minIdleMs
 }

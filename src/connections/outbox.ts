@@ -56,9 +56,9 @@ export class Outbox {
 
   /** Queues one whole frame. Never throws. */
   send (connection: Connection, frame: Buffer, type: ServerFrameType): SendResult {
-    if (connection.state === 'closing' || connection.state === 'closed') return 'closed'
+    if (connection.isEnding) return 'closed'
     const { outboxBytes, outboxTotalBytes } = this.#options
-    if (connection.queuedBytes + connection.stalledBytes + frame.length > outboxBytes) return this.#evict(connection, 'bytes')
+    if (connection.waitingBytes + frame.length > outboxBytes) return this.#evict(connection, 'bytes')
     if (connection.queue === null) connection.queue = [frame]
     else connection.queue.push(frame)
     connection.queuedBytes += frame.length
@@ -68,14 +68,14 @@ export class Outbox {
     else if (!connection.dirty && !connection.blocked) this.#markDirty(connection)
     if (this.#waitingBytes > outboxTotalBytes) {
       this.#relieve()
-      if (this.#isClosing(connection)) return 'slow'
+      if (connection.isEnding) return 'slow'
     }
     return 'queued'
   }
 
   /** The session is registered: `welcome` leaves first, then what was kept. */
   release (connection: Connection, welcome: Buffer): void {
-    if (this.#isClosing(connection) || !connection.held) return
+    if (connection.isEnding || !connection.held) return
     connection.held = false
     if (connection.queue === null) connection.queue = [welcome]
     else connection.queue.unshift(welcome)
@@ -111,7 +111,7 @@ export class Outbox {
     this.#dirty = []
     for (const connection of dirty) {
       connection.dirty = false
-      if (connection.queue !== null && !connection.blocked && !this.#isClosing(connection)) this.#write(connection)
+      if (connection.queue !== null && !connection.blocked && !connection.isEnding) this.#write(connection)
     }
     this.#joiner.reset()
     this.#tally.report()
@@ -160,7 +160,7 @@ export class Outbox {
     if (connection.probedAtMs === 0) this.#slow.unwatch(connection)
   }
 
-  /** Over the total: first what may leave leaves, then the largest backlog is evicted until the total holds. */
+  /** Over the total: writes what can be written, then evicts the connection with the largest backlog until the total is kept. */
   #relieve (): void {
     if (this.#dirty.length > 0) this.flush()
     while (this.#waitingBytes > this.#options.outboxTotalBytes) {
@@ -178,16 +178,12 @@ export class Outbox {
   }
 
   #forget (connection: Connection): void {
-    this.#waitingBytes -= connection.queuedBytes + connection.stalledBytes
+    this.#waitingBytes -= connection.waitingBytes
     connection.queue = null
     connection.queuedBytes = 0
     connection.stalledBytes = 0
     connection.stalledSinceMs = 0
     connection.probedAtMs = 0
     this.#slow.unwatch(connection)
-  }
-
-  #isClosing (connection: Connection): boolean {
-    return connection.state === 'closing' || connection.state === 'closed'
   }
 }

@@ -11,7 +11,7 @@ import { refill, retryAfterMs, type BucketLimits } from './token-bucket.ts'
 export const FRAME_RATE_FACTOR = 10
 /** Over a limit for so long without falling under it is abuse. */
 export const ABUSE_AFTER_MS = 10_000
-/** A bucket that has refilled to this share of its burst, and to two tokens where it holds so many, has fallen under its limit. */
+/** A client is under its limit again once its bucket holds this share of the burst, and at least two tokens if the burst allows it. */
 const RECOVERED_SHARE = 0.1
 const RECOVERED_TOKENS = 2
 export const AUTH_LIMITS: BucketLimits = { ratePerSecond: 0.1, burst: 3 }

@@ -3,7 +3,7 @@
  * [GW-CON-5], [GW-CON-6]. From the moment a close is decided the connection is out of the hub and of the registry; what
  * is left of the socket is the closing handshake.
  */
-import type { Clock, Identity, Logger, Meter, Registry, RegistryListener, RegistryVerdict, SessionRef, Socket, SocketDriver } from '../ports.ts'
+import type { Clock, Identity, Logger, Meter, Registry, RegistryListener, SessionRef, Socket, SocketDriver } from '../ports.ts'
 import type { Recorder } from '../explain/recorder.ts'
 import { CLOSE, type CloseKind } from '../protocol/close-codes.ts'
 import { encodeWelcome } from '../protocol/encode.ts'
@@ -43,8 +43,6 @@ export interface Accepted {
   readonly receivedAtMs: number
 }
 
-const VERDICT_CLOSE = { replaced: 'replaced', revoked: 'revoked', device_limit: 'deviceLimit' } as const satisfies Record<RegistryVerdict, CloseKind>
-
 export class Sessions implements RegistryListener {
   readonly #options: SessionsOptions
   #serial = 0
@@ -76,7 +74,7 @@ export class Sessions implements RegistryListener {
 
   /** Ends a connection: its queue leaves, then the close frame. Does nothing where it is ending already. */
   close (connection: Connection, kind: CloseKind): void {
-    if (connection.state === 'closing' || connection.state === 'closed') return
+    if (connection.isEnding) return
     connection.closedFor = kind
     this.#end(connection)
     const { code, reason } = CLOSE[kind]
@@ -98,9 +96,9 @@ export class Sessions implements RegistryListener {
     this.#options.outbox.drained(connection)
   }
 
-  onVerdict (id: string, userId: string, deviceId: string, verdict: RegistryVerdict): void {
+  onReplaced (id: string, userId: string, deviceId: string): void {
     for (const connection of this.#options.hub.user(userId)?.connections ?? []) {
-      if (connection.deviceId === deviceId && this.idOf(connection) === id) this.close(connection, VERDICT_CLOSE[verdict])
+      if (connection.deviceId === deviceId && this.idOf(connection) === id) this.close(connection, 'replaced')
     }
   }
 

@@ -67,7 +67,7 @@ export class SlowReaders {
   largest (): Connection | undefined {
     let largest: Connection | undefined
     for (const connection of this.#watched) {
-      if (largest === undefined || backlog(connection) > backlog(largest)) largest = connection
+      if (largest === undefined || connection.waitingBytes > largest.waitingBytes) largest = connection
     }
     return largest
   }
@@ -91,8 +91,4 @@ export class SlowReaders {
     }
     this.#arm()
   }
-}
-
-function backlog (connection: Connection): number {
-  return connection.queuedBytes + connection.stalledBytes
 }

@@ -3,7 +3,7 @@
  * It never passes more than rate × time + burst.
  */
 
-/** A full bucket with `rate` tokens a second; `burst` is what it holds at most. */
+/** `burst`: what the bucket holds at most, and when it is new. */
 export interface BucketLimits { readonly ratePerSecond: number, readonly burst: number }
 
 /** The tokens that a bucket holds now. `refilledAtMs` 0: never used, so full. */

@@ -120,7 +120,7 @@ export function targetsOf (user: UserEntry | undefined, deviceId: string, exclud
   for (const connection of user.connections) {
     if (deviceId !== '' && connection.deviceId !== deviceId) continue
     if (connection.deviceId === excludeDeviceId) continue
-    if (connection.state === 'closing' || connection.state === 'closed') continue
+    if (connection.isEnding) continue
     const at = targets.findIndex((target) => target.deviceId === connection.deviceId)
     if (at === -1) targets.push(connection)
     else if (isBetter(connection, targets[at] as Connection)) targets[at] = connection

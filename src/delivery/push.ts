@@ -5,6 +5,7 @@ import type { PushMessageRequest, PushReadReceiptRequest } from '../generated/ga
 import type { Clock, Logger, Meter, Registry, Tracer } from '../ports.ts'
 import type { Hub } from '../connections/hub.ts'
 import type { Outbox } from '../connections/outbox.ts'
+import { MAX_FRAME_BYTES } from '../protocol/frames.ts'
 import { Delivery, HOP_MARGIN_MS, type DeliveryContext, type PushSink } from './delivery.ts'
 import { pushFault, receiptFault } from './field-limits.ts'
 import { MessageParcel, ReceiptParcel, targetsOf, type Parcel } from './parcel.ts'
@@ -36,7 +37,6 @@ export interface PushOptions {
   readonly maxFrameBytes?: number
 }
 
-export const MAX_FRAME_BYTES = 65_536
 const TICK_MS = 50
 /** What a caller without a deadline is given beyond the wait for the devices. */
 const NO_DEADLINE_EXTRA_MS = 1_000

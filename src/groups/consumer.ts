@@ -61,8 +61,8 @@ export class GroupConsumer {
     if (!this.#lines.has(groupId)) {
       const local = this.#options.membership.local(groupId)
       if (local === 'missing') return this.#passOver(record, 'group_not_found')
+      if (local !== 'unknown' && local.length === 0) return this.#passOver(record, 'no_members')
       if (local === 'unknown' && !this.#isReadable(record, groupId)) return undefined
-      if (local.length === 0) return this.#passOver(record, 'no_members')
     }
     const { clock, tracer } = this.#options
     const span = tracer?.start('group_msg', record.traceparent, { group_id: groupId, partition: record.partition, offset: record.offset })
@@ -104,7 +104,7 @@ export class GroupConsumer {
     if (!this.#lines.has(change.groupId)) {
       const local = membership.local(change.groupId)
       if (local === 'missing') { this.#tally.count(record, 'group_not_found'); return }
-      if (local.length === 0) { this.#tally.count(record, 'no_members'); return }
+      if (local !== 'unknown' && local.length === 0) { this.#tally.count(record, 'no_members'); return }
     }
     if (!this.#lines.tryAdd(change.groupId, { record, receivedAtMs: clock.monotonicMs(), change })) this.#tally.count(record, 'not_told')
   }

@@ -15,7 +15,7 @@ const MIN_FILTER = 64
 
 export class GroupEntry {
   readonly groupId: string
-  /** Members with a connection here: what a fan-out iterates. Where the group is forgotten another list takes the place of this one: somebody may be about to use it. */
+  /** Members with a connection here: what a fan-out iterates. Replaced by another array when the group is forgotten: somebody may still be about to use this one. */
   local: UserEntry[] = []
   /** Everybody, in a small group with local members. */
   members: Set<string> | null = null

@@ -6,12 +6,12 @@
 import type { UserEntry } from '../connections/hub.ts'
 import type { Recorder } from '../explain/recorder.ts'
 import type { Clock, Logger, Meter, Timer } from '../ports.ts'
-import { encodeMembershipChange, encodeMessage, type MembershipChange } from '../protocol/encode.ts'
+import { encodeMembershipChange, type MembershipChange } from '../protocol/encode.ts'
 import type { FanOut } from './fan-out.ts'
 import { GroupLine, LineBudget, type LineLimits, type Waiting } from './group-line.ts'
 import type { KnownMembers, Membership } from './membership.ts'
 import type { OutboundMessage } from '../protocol/frames.ts'
-import { readGroupMessage } from './records.ts'
+import { groupFrame, readGroupMessage } from './records.ts'
 import type { RecordTally } from './record-tally.ts'
 
 export interface GroupLinesOptions extends LineLimits {
@@ -26,8 +26,6 @@ export interface GroupLinesOptions extends LineLimits {
 
 /** Messages of a group that leave together. */
 const MAX_BATCH = 64
-/** No client gets a larger frame, by whatever way it comes; an outbox would take it for a slow reader. */
-export const MAX_FRAME_BYTES = 65_536
 /** Pauses while nobody can say who the members are. */
 const FIRST_RETRY_MS = 200
 const MAX_RETRY_MS = 5_000
@@ -130,7 +128,7 @@ export class GroupLines {
     const change = batch[0]?.change
     if (members === 'missing' || members.length === 0) {
       const result = members === 'missing' ? 'group_not_found' : 'no_members'
-      for (const { record, receivedAtMs, change, span } of batch) {
+      for (const { record, receivedAtMs, span } of batch) {
         const read = this.#options.recorder === undefined || change !== undefined ? undefined : readGroupMessage(record.value)
         if (read?.ok === true) this.#remember(read.value, receivedAtMs, result)
         this.#options.tally.count(record, result)
@@ -146,16 +144,14 @@ export class GroupLines {
     const handedOut: Array<{ readonly waiting: Waiting, readonly message: OutboundMessage }> = []
     for (const waiting of batch) {
       const { record, span } = waiting
-      const read = readGroupMessage(record.value)
-      const frame = read.ok ? encodeMessage(read.value, false) : undefined
-      const fault = !read.ok ? read.reason : read.value.recipient !== groupId ? 'key_mismatch' : (frame?.length ?? 0) > MAX_FRAME_BYTES ? 'too_large' : undefined
-      if (fault !== undefined || !read.ok || frame === undefined) {
-        if (read.ok) this.#remember(read.value, waiting.receivedAtMs, fault ?? 'too_large')
-        tally.poison(record, fault ?? 'too_large')
-        span?.end(fault ?? 'too_large', true)
+      const { message, frame, fault } = groupFrame(groupId, record.value)
+      if (fault !== undefined) {
+        if (message !== undefined) this.#remember(message, waiting.receivedAtMs, fault)
+        tally.poison(record, fault)
+        span?.end(fault, true)
       } else {
         frames.push(frame)
-        handedOut.push({ waiting, message: read.value })
+        handedOut.push({ waiting, message })
         tally.count(record, 'ok')
         meter.observe('fanout_members', members.length)
       }

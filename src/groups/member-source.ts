@@ -5,9 +5,9 @@
 import { GatewayError } from '../errors.ts'
 import type { Hub } from '../connections/hub.ts'
 import type { Clock, Logger, Meter, SharedCache, UserService } from '../ports.ts'
-import { Gate } from './gate.ts'
 import { GroupEntry } from './group-entry.ts'
 import type { RecentChanges } from './recent-changes.ts'
+import { Semaphore } from './semaphore.ts'
 
 export interface MemberSourceOptions {
   readonly hub: Hub
@@ -33,8 +33,8 @@ const PARALLEL_QUESTIONS = 16
 
 export class MemberSource {
   readonly #options: MemberSourceOptions
-  readonly #reads = new Gate(PARALLEL_READS)
-  readonly #questions = new Gate(PARALLEL_QUESTIONS)
+  readonly #reads = new Semaphore(PARALLEL_READS)
+  readonly #questions = new Semaphore(PARALLEL_QUESTIONS)
 
   constructor (options: MemberSourceOptions) {
     this.#options = options

@@ -6,12 +6,12 @@
 import { GatewayError } from '../errors.ts'
 import type { Hub, PresenceListener, UserEntry } from '../connections/hub.ts'
 import type { Clock, Logger, Meter, SharedCache, UserService } from '../ports.ts'
+import { settledWithin } from '../wait.ts'
 import { GroupEntry } from './group-entry.ts'
 import { GroupTable } from './group-table.ts'
 import { MemberSource, PAGE_SIZE, READ_DEADLINE_MS } from './member-source.ts'
 import { Newcomers } from './newcomers.ts'
 import { CHANGE_BYTES, RecentChanges, type Change } from './recent-changes.ts'
-import { settledWithin } from './timer-set.ts'
 
 export interface MembershipOptions {
   readonly hub: Hub

@@ -6,8 +6,8 @@ import Type from 'typebox'
 import { Compile } from 'typebox/compile'
 import { parse } from 'secure-json-parse'
 import { isPartyId } from '../protocol/decode.ts'
-import type { MembershipChange, ReadReceipt } from '../protocol/encode.ts'
-import { ID_PATTERN, MAX_METADATA_KEYS, MESSAGE_TYPES, PARTY_PATTERN, type OutboundMessage } from '../protocol/frames.ts'
+import { encodeMessage, type MembershipChange, type ReadReceipt } from '../protocol/encode.ts'
+import { ID_PATTERN, MAX_FRAME_BYTES, MAX_METADATA_KEYS, MESSAGE_TYPES, PARTY_PATTERN, type OutboundMessage } from '../protocol/frames.ts'
 import type { PoisonReason } from './record-tally.ts'
 
 /** Larger values are not parsed. */
@@ -16,6 +16,11 @@ export const MAX_RECORD_BYTES = 512 * 1024
 export type Read<T> =
   | { readonly ok: true, readonly value: T }
   | { readonly ok: false, readonly reason: Extract<PoisonReason, 'empty' | 'too_large' | 'bad_json' | 'bad_shape'> }
+
+/** A group message and the one frame for all its members; `fault`: why its record is passed over, with the message if that could be read. */
+export type GroupFrame =
+  | { readonly message: OutboundMessage, readonly frame: Buffer, readonly fault?: undefined }
+  | { readonly message: OutboundMessage | undefined, readonly frame?: undefined, readonly fault: PoisonReason }
 
 export interface GroupReceipt extends ReadReceipt {
   /** Whose devices get it. */
@@ -73,6 +78,16 @@ export function readGroupMessage (value: Buffer | null): Read<OutboundMessage> {
       sequenceNumber: record.sequence_number
     }
   }
+}
+
+/** `groupId`: by the record's key, which chose the members. */
+export function groupFrame (groupId: string, value: Buffer | null): GroupFrame {
+  const read = readGroupMessage(value)
+  if (!read.ok) return { message: undefined, fault: read.reason }
+  const message = read.value
+  if (message.recipient !== groupId) return { message, fault: 'key_mismatch' }
+  const frame = encodeMessage(message, false)
+  return frame.length > MAX_FRAME_BYTES ? { message, fault: 'too_large' } : { message, frame }
 }
 
 export function readMembershipChange (value: Buffer | null): Read<MembershipChange> {

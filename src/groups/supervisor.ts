@@ -3,7 +3,7 @@
  * that doubles from try to try until the thing has been healthy once.
  */
 import type { Clock } from '../ports.ts'
-import { settledWithin } from './timer-set.ts'
+import { settledWithin } from '../wait.ts'
 
 /** What a run is given by its supervisor. */
 export interface Run {

@@ -35,10 +35,3 @@ export class TimerSet {
     this.#timers.clear()
   }
 }
-
-/** Resolves with the promise or after the deadline, whichever is first; what the promise rejects with is dropped. */
-export async function settledWithin (promise: Promise<unknown>, deadlineMs: number, clock: Clock): Promise<void> {
-  const timers = new TimerSet(clock)
-  await Promise.race([promise.then(() => {}, () => {}), new Promise<void>((resolve) => { timers.after(deadlineMs, resolve) })])
-  timers.end()
-}

@@ -22,13 +22,10 @@ export type Admission =
   | { readonly ok: true, readonly revision: number }
   | { readonly ok: false, readonly code: 'DEVICE_LIMIT_EXCEEDED' | 'SERVICE_UNAVAILABLE' }
 
-/** Why the registry asks for a socket to be closed. */
-export type RegistryVerdict = 'replaced' | 'revoked' | 'device_limit'
-
 /** What the registry tells the sessions; called synchronously. */
 export interface RegistryListener {
-  /** Another node has this session's key, or a revocation covers it. */
-  onVerdict (connectionId: string, userId: string, deviceId: string, verdict: RegistryVerdict): void
+  /** A later session of the device has taken this session's key: its socket has to be closed. */
+  onReplaced (connectionId: string, userId: string, deviceId: string): void
   /** A revocation came: close this user's (device's, where named) sockets whose token was issued before `beforeUnixMs`. */
   onRevoked (userId: string, deviceId: string | undefined, beforeUnixMs: number): void
 }
@@ -45,7 +42,7 @@ export interface Room {
 export interface Registry {
   /** Before the upgrade: a linearizable read of the user's devices. Never rejects. */
   admit (userId: string, deviceId: string): Promise<Admission>
-  /** Puts the session under the admission's guard. Never rejects. `unavailable`: no answer in 5 s. */
+  /** Puts the session under the admission's guard. Never rejects. `unavailable`: etcd did not answer in time. */
   register (session: SessionRef, revision: number): Promise<'registered' | 'device_limit' | 'unavailable' | 'replaced'>
   /** Deletes the session's key where it is still this session's; retried until done or overtaken. Never rejects. */
   unregister (session: SessionRef): Promise<void>

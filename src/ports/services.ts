@@ -9,7 +9,7 @@ export interface Identity {
   readonly deviceId: string | undefined
   /** When the session ends unless the token is renewed. */
   readonly expiresAtMs: number
-  /** `iat`; absent tokens count as older than every revocation. */
+  /** `iat`; a token without it counts as older than every revocation. */
   readonly issuedAtMs: number | undefined
 }
 

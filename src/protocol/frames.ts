@@ -11,6 +11,10 @@ export const PARTY_PATTERN = '^[^\\u0000-\\u001f\\u007f-\\u009f]{1,128}$'
 /** A recipient that starts so is a group; the whole string is its id. */
 export const GROUP_PREFIX = 'group_'
 export const MAX_METADATA_KEYS = 32
+/** Longest token that is looked at, in characters. */
+export const MAX_TOKEN_LENGTH = 4096
+/** No client gets a larger frame, whether it is pushed or comes from a group: an outbox would take it for a slow reader. */
+export const MAX_FRAME_BYTES = 65_536
 const MAX_ACK_IDS = 256
 
 export const MESSAGE_TYPES = ['text', 'image', 'file', 'audio', 'video', 'location', 'system'] as const
@@ -44,7 +48,7 @@ export const HeartbeatFrameSchema = Type.Object({
 
 export const AuthFrameSchema = Type.Object({
   type: Type.Literal('auth'),
-  token: Type.String({ minLength: 1, maxLength: 4096 })
+  token: Type.String({ minLength: 1, maxLength: MAX_TOKEN_LENGTH })
 })
 
 /** What the core sees of a `send_msg` frame. */

@@ -4,10 +4,8 @@
  */
 import type { ErrorCode } from '../errors.ts'
 import { isClientId } from './decode.ts'
+import { MAX_TOKEN_LENGTH } from './frames.ts'
 import { SUBPROTOCOL } from './subprotocol.ts'
-
-/** Longest token that is looked at, in characters. */
-export const MAX_TOKEN_LENGTH = 4096
 
 const BEARER_PROTOCOL = 'bearer.'
 const BEARER_SCHEME = /^bearer +([^\s,]+) *$/i

@@ -23,7 +23,7 @@ export const MAX_OPERATIONS = 100
 /** Operations that may wait; more are refused. */
 const MAX_QUEUED = 100_000
 
-/** Waiting for the answers of few costs small batches their company, and full ones nothing but time. */
+/** A small batch that has to wait for others to be answered grows meanwhile; a full one cannot, and would only lose time. */
 const FULL_FACTOR = 4
 
 export interface Answer extends KvOperationResult {
@@ -95,7 +95,7 @@ export class Batcher {
     })
   }
 
-  /** Fails what waits; what is under way goes on unheard. */
+  /** Fails what waits; transactions that are under way are still answered. */
   close (): void {
     this.#closed = true
     if (this.#timer !== undefined) this.#clock.clearTimer(this.#timer)

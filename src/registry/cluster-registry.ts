@@ -3,7 +3,8 @@
  * watch on `/registry/` says what others do, and what breaks is mended without closing a socket for it.
  */
 import { GatewayError } from '../errors.ts'
-import type { Admission, Clock, KvStore, Logger, Meter, Registry, RegistryListener, RegistryVerdict, Room, Routes, SessionRef } from '../ports.ts'
+import type { Admission, Clock, KvStore, Logger, Meter, Registry, RegistryListener, Room, Routes, SessionRef } from '../ports.ts'
+import { within } from '../wait.ts'
 import { Batcher } from './batcher.ts'
 import type { Outcome } from './enrolment.ts'
 import { Feed } from './feed.ts'
@@ -11,12 +12,12 @@ import { LeasePool, type LeaseHolder } from './lease-pool.ts'
 import { Locator } from './locator.ts'
 import { NodeDirectory } from './node-directory.ts'
 import { NodeKey } from './node-key.ts'
-import { deviceKey, ROOT, userPrefix } from './records.ts'
+import { readUser } from './reads.ts'
+import { deviceKey, ROOT } from './records.ts'
 import { Registrations } from './registrations.ts'
 import { Revocations } from './revocations.ts'
 import { RouteCache } from './route-cache.ts'
 import { Session } from './session.ts'
-import { within } from './wait.ts'
 import { Watcher } from './watcher.ts'
 
 export interface ClusterRegistryOptions {
@@ -69,7 +70,7 @@ export class ClusterRegistry implements Registry {
     const batcher = this.#batcher
     this.#leases = new LeasePool(options, { onLeaseLost: (holders) => this.#onLeaseLost(holders) })
     const leases = this.#leases
-    this.#registrations = new Registrations({ ...options, batcher, leases, repairTimeoutMs: registrationTimeoutMs, onVerdict: (session, verdict) => this.#onVerdict(session, verdict) })
+    this.#registrations = new Registrations({ ...options, batcher, leases, repairTimeoutMs: registrationTimeoutMs, onReplaced: (session) => { this.#listener?.onReplaced(session.connectionId, session.userId, session.deviceId) } })
     this.#revocations = new Revocations(meter, (userId, deviceId, before) => this.#listener?.onRevoked(userId, deviceId, before))
     const cache = new RouteCache({ clock: options.clock, maxEntries: options.routeCacheEntries, ttlMs: options.cacheTtlMs })
     this.#locator = new Locator({ batcher, cache, meter, timeoutMs })
@@ -99,7 +100,7 @@ export class ClusterRegistry implements Registry {
     await this.#nodeKey.start(grpcAddress)
     if (!this.#nodeKey.everHeld) return
     const { clock, registrationTimeoutMs } = this.#options
-    await within(clock, registrationTimeoutMs, this.#revocations.whenKnown).catch(() => {})
+    await within(this.#revocations.whenKnown, registrationTimeoutMs, clock).catch(() => {})
   }
 
   listen (listener: RegistryListener): void {
@@ -108,17 +109,17 @@ export class ClusterRegistry implements Registry {
 
   /** [GW-CON-7] The read whose revision guards the put; a device that is known may always return. */
   async admit (userId: string, deviceId: string): Promise<Admission> {
-    const { admissionTimeoutMs: timeoutMs, maxDevicesPerUser, meter } = this.#options
-    const lane = userPrefix(userId)
+    const { admissionTimeoutMs: timeoutMs, maxDevicesPerUser, meter, logger } = this.#options
     let admission: Admission = { ok: false, code: 'SERVICE_UNAVAILABLE' }
     if (this.#nodeKey.everHeld && this.#revocations.isKnown) {
       try {
-        // In the lane of the user's puts: a read beside one of them in a batch would not see it and carry its revision.
-        const { entries, revision } = await this.#batcher.submit({ lane, operation: { when: [], then: undefined, otherwise: { read: lane, prefix: true } }, timeoutMs })
+        const { entries, revision } = await readUser(this.#batcher, userId, timeoutMs)
         const key = deviceKey(userId, deviceId)
         const isAdmitted = entries.length < maxDevicesPerUser || entries.some((entry) => entry.key === key)
         admission = isAdmitted ? { ok: true, revision } : { ok: false, code: 'DEVICE_LIMIT_EXCEEDED' }
-      } catch {}
+      } catch (error) {
+        logger.debug({ err: error }, 'the devices of a user cannot be read')
+      }
     }
     meter.count('registry_operations_total', 1, 'admit', admission.ok ? 'ok' : admission.code)
     return admission
@@ -175,7 +176,7 @@ export class ClusterRegistry implements Registry {
     this.#watcher.stop()
     this.#registrations.stop()
     const leaving = Promise.all([this.#leases.close(), this.#nodeKey.close()])
-    await within(this.#options.clock, CLOSE_TIMEOUT_MS, leaving).catch(() => {
+    await within(leaving, CLOSE_TIMEOUT_MS, this.#options.clock).catch(() => {
       this.#options.logger.warn({ sessions: this.#registrations.registered }, 'etcd did not hear of this node\'s end: its registrations expire')
     })
     this.#batcher.close()
@@ -186,9 +187,5 @@ export class ClusterRegistry implements Registry {
       if (holder instanceof Session) this.#registrations.onLeaseLost(holder)
       else this.#nodeKey.onLeaseLost()
     }
-  }
-
-  #onVerdict (session: Session, verdict: RegistryVerdict): void {
-    this.#listener?.onVerdict(session.connectionId, session.userId, session.deviceId, verdict)
   }
 }

@@ -4,19 +4,20 @@
  * race for the last place is won by the first put in etcd's order and nobody who is in is put out [GW-CON-7].
  */
 import { KvRejectedError } from '../ports.ts'
-import type { Clock, KvOperation, Meter, Registry } from '../ports.ts'
+import type { Clock, KvOperation, Logger, Meter, Registry } from '../ports.ts'
+import { within } from '../wait.ts'
 import type { Answer, Batcher } from './batcher.ts'
 import type { Lease, LeasePool } from './lease-pool.ts'
 import { parseRoute, userPrefix } from './records.ts'
 import type { Session, SessionTable } from './session.ts'
 import type { SessionInput } from './session-state.ts'
-import { within } from './wait.ts'
 
 export type Outcome = Awaited<ReturnType<Registry['register']>>
 
 export interface EnrolmentOptions {
   readonly clock: Clock
   readonly meter: Meter
+  readonly logger: Logger
   readonly batcher: Batcher
   readonly leases: LeasePool
   readonly table: SessionTable
@@ -45,11 +46,11 @@ export class Enrolment {
   }
 
   async #enrol (session: Session, revision: number): Promise<Outcome> {
-    const { clock, leases, registrationTimeoutMs, apply } = this.#options
+    const { clock, leases, registrationTimeoutMs, apply, logger } = this.#options
     const endMs = clock.monotonicMs() + registrationTimeoutMs
     for (let attempt = 0; attempt < MAX_LEASES; attempt++) {
       // Nearly always there is one with room.
-      const lease = leases.tryAcquire(session) ?? await within(clock, endMs - clock.monotonicMs(), leases.acquire(session)).catch(() => undefined)
+      const lease = leases.tryAcquire(session) ?? await within(leases.acquire(session), endMs - clock.monotonicMs(), clock).catch(() => undefined)
       // Closed meanwhile: whatever is left to do is done.
       if (session.state.phase !== 'joining') return 'unavailable'
       // Nothing was put so far.
@@ -61,6 +62,7 @@ export class Enrolment {
           leases.lose(lease, 'gone')
           continue
         }
+        logger.debug({ err: error, key: session.key }, 'a session cannot be registered')
         apply(session, { type: error instanceof KvRejectedError ? 'put-refused' : 'put-unknown' })
         return 'unavailable'
       }

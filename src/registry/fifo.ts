@@ -4,7 +4,7 @@
  */
 export class Fifo<T> {
   #entering: T[] = []
-  /** The first is the last of these. */
+  /** In reverse: the first of the queue is the last of this array. */
   #leaving: T[] = []
 
   get length (): number { return this.#entering.length + this.#leaving.length }

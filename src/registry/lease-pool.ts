@@ -118,7 +118,7 @@ export class LeasePool {
     const lease = new Lease()
     this.#leases.add(lease)
     lease.granted = this.#askFor(lease)
-    // Whoever holds it hears of the failure; nobody may hold it any more by then.
+    // The holders hear of a failure by `acquire`. By then there may be none left to handle the rejection.
     lease.granted.catch(() => {})
     return lease
   }

@@ -1,7 +1,8 @@
-/** Finds users: the cache while the watch keeps it true, else etcd; what may be old only where etcd does not answer. */
+/** Finds the devices of users: in the cache while the watch keeps it up to date, else in etcd, and only where etcd does not answer in what may be out of date. */
 import type { DeviceRoute, KvEntry, Meter, Routes } from '../ports.ts'
 import type { Batcher } from './batcher.ts'
-import { parseKey, parseRoute, userPrefix } from './records.ts'
+import { readUser } from './reads.ts'
+import { parseKey, parseRoute } from './records.ts'
 import { routeOf, type RouteCache } from './route-cache.ts'
 
 export interface LocatorOptions {
@@ -40,11 +41,9 @@ export class Locator {
 
   async #read (userId: string): Promise<Routes> {
     const { batcher, cache, meter, timeoutMs } = this.#options
-    const prefix = userPrefix(userId)
     const reading = cache.begin(userId)
     try {
-      // In the lane of the user's puts: a read beside one of them in a batch would not see it and carry its revision.
-      const { entries, revision } = await batcher.submit({ lane: prefix, operation: { when: [], then: undefined, otherwise: { read: prefix, prefix: true } }, timeoutMs })
+      const { entries, revision } = await readUser(batcher, userId, timeoutMs)
       const devices = this.#devices(entries)
       cache.store(reading, devices, revision)
       return { devices, complete: true }

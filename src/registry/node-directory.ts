@@ -1,7 +1,8 @@
 /** The nodes, as the watch tells them; an address that it does not know is asked of etcd once. */
 import type { Room } from '../ports.ts'
 import type { Batcher } from './batcher.ts'
-import { nodeKey, parseNode, type NodeRecord } from './records.ts'
+import { readNode } from './reads.ts'
+import { parseNode, type NodeRecord } from './records.ts'
 
 export interface NodeDirectoryOptions {
   readonly nodeId: string
@@ -58,8 +59,7 @@ export class NodeDirectory {
 
   async #read (nodeId: string): Promise<string | undefined> {
     const { batcher, timeoutMs } = this.#options
-    const key = nodeKey(nodeId)
-    const { entries: [entry] } = await batcher.submit({ lane: key, operation: { when: [], then: undefined, otherwise: { read: key } }, timeoutMs })
+    const { entries: [entry] } = await readNode(batcher, nodeId, timeoutMs)
     return entry && parseNode(entry.value)?.grpc
   }
 

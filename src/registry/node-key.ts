@@ -4,10 +4,10 @@
  */
 import { KvRejectedError } from '../ports.ts'
 import type { Clock, KvOperation, Logger, Timer } from '../ports.ts'
+import { pause } from '../wait.ts'
 import type { Batcher } from './batcher.ts'
 import type { Lease, LeaseHolder, LeasePool } from './lease-pool.ts'
 import { encodeNode, MIN_CONNECTS_PER_SECOND, nodeKey, parseNode } from './records.ts'
-import { pause } from './wait.ts'
 
 export interface NodeKeyOptions {
   readonly clock: Clock
@@ -50,6 +50,8 @@ export class NodeKey implements LeaseHolder {
   #everHeld = false
   /** Of our latest put; news of earlier revisions is old. */
   #revision = 0
+  /** Why the latest attempt to put it came to nothing. */
+  #lastError: unknown
   #closed = false
   #timer: Timer | undefined
 
@@ -76,7 +78,7 @@ export class NodeKey implements LeaseHolder {
       const nowMs = clock.monotonicMs()
       if (outcome === 'unknown') {
         if (refusedMs === undefined && nowMs - startedMs >= START_TIMEOUT_MS) {
-          logger.warn({ node: nodeId }, 'etcd does not answer: the node starts without its key and lets nobody in until it has it')
+          logger.warn({ node: nodeId, err: this.#lastError }, 'the node key cannot be put: the node starts without it and lets nobody in until it is there')
           this.#repairLater()
           return
         }
@@ -176,6 +178,7 @@ export class NodeKey implements LeaseHolder {
       this.#revision = answer.revision
       return this.#held ? 'held' : 'unknown'
     } catch (error) {
+      this.#lastError = error
       if (error instanceof KvRejectedError && error.reason === 'lease' && this.lease !== undefined) leases.lose(this.lease, 'gone')
       return 'unknown'
     }

@@ -1,13 +1,13 @@
 /**
  * This node's sessions in etcd: put before the welcome, put again when they were lost, removed when they close, told to
- * close when another has the device. What follows from what is decided in `session-state.ts`; here it is carried out.
+ * close when another has the device. `session-state.ts` decides what is to be done; here it is done.
  */
 import { KvRejectedError } from '../ports.ts'
-import type { Clock, Logger, Meter, RegistryVerdict, SessionRef } from '../ports.ts'
+import type { Clock, Logger, Meter, SessionRef } from '../ports.ts'
 import type { Batcher } from './batcher.ts'
 import type { LeasePool } from './lease-pool.ts'
 import { Enrolment, type Outcome } from './enrolment.ts'
-import { parseKey, parseRoute, userPrefix } from './records.ts'
+import { deviceKey, parseKey, parseRoute, userPrefix } from './records.ts'
 import { Repairs } from './repairs.ts'
 import { Session, SessionTable } from './session.ts'
 import { step, type SessionInput } from './session-state.ts'
@@ -27,7 +27,8 @@ export interface RegistrationsOptions {
   /** How long a repair waits for etcd. */
   readonly repairTimeoutMs: number
   readonly random: () => number
-  readonly onVerdict: (session: Session, verdict: RegistryVerdict) => void
+  /** A later session has taken the key. */
+  readonly onReplaced: (session: Session) => void
 }
 
 /** Puts and removals that may wait; past it new sessions are refused, so that an outage cannot pile up more. */
@@ -65,8 +66,7 @@ export class Registrations {
 
   /** Resolves when the session's key is gone or another's. */
   async unregister (ref: SessionRef): Promise<void> {
-    const key = new Session(ref).key
-    const session = this.#table.find(key, ref.connectionId)
+    const session = this.#table.find(deviceKey(ref.userId, ref.deviceId), ref.connectionId)
     if (session === undefined || this.#stopped) return
     const ended = new Promise<void>((resolve) => { (session.onEnded ??= []).push(resolve) })
     this.apply(session, { type: 'close' })
@@ -116,7 +116,7 @@ export class Registrations {
     if (state.phase === 'ended' && before !== 'ended') this.#end(session)
     if (replaced) {
       this.#options.meter.count('registry_verdicts_total', 1, 'replaced')
-      this.#options.onVerdict(session, 'replaced')
+      this.#options.onReplaced(session)
     }
   }
 

@@ -1,7 +1,7 @@
 /**
- * Work on registrations that has to be done some time: puts after a lost lease, removals after a close. A bounded
- * number at once, so that a hundred thousand of them neither bury etcd nor the upgrades of the moment: after a failure
- * one, with growing pauses while etcd does not answer, then one more with each that is done.
+ * Work on registrations that has to be done eventually: puts after a lost lease, removals after a close. Only so many
+ * items are under way at once that a hundred thousand of them swamp neither etcd nor the upgrades that come meanwhile.
+ * After a failure it is one, with growing pauses while etcd does not answer, and one more with each item that is done.
  */
 import type { Clock, Meter, Timer } from '../ports.ts'
 import { Fifo } from './fifo.ts'
@@ -22,10 +22,11 @@ const ACTIVE_AT_FIRST = 400
 
 export class Repairs<Item> {
   readonly #options: RepairsOptions<Item>
-  /** Of these, those that are active come after it. */
+  /** Items with work to do; one that is active as well is worked on again after that. */
   readonly #waiting = new Set<Item>()
+  /** Items under way. */
   readonly #active = new Set<Item>()
-  /** What waits and is not active. */
+  /** The waiting items that are not active, in their order. */
   readonly #queue = new Fifo<Item>()
   #limit = ACTIVE_AT_FIRST
   #failures = 0

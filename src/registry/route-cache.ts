@@ -19,12 +19,17 @@ interface Entry {
   /** Of the read: what the watch says of earlier revisions is in it already. */
   readonly revision: number
   readonly expiresAtMs: number
+  /** When it was read: it is up to date only while the watch has not been lost since. */
   readonly epoch: number
 }
 
-/** A read under way: events that overtake it are not lost. */
+/**
+ * The reads of one user that are under way: their number, and the latest revision at which the watch has seen the user
+ * change meanwhile. An answer from before that revision is not kept.
+ */
 export interface Reading { readonly userId: string, count: number, changedAt: number }
 
+/** Epoch of what was read while the watch was lost: never up to date. */
 const BLIND = -1
 
 export class RouteCache {
@@ -33,6 +38,7 @@ export class RouteCache {
   readonly #entries: LRUCache<string, Entry>
   readonly #readings = new Map<string, Reading>()
   #live = false
+  /** How often the watch was lost. */
   #epoch = 0
 
   constructor (options: RouteCacheOptions) {

@@ -1,4 +1,4 @@
-/** One session's place in the registry, and the table of all that this node has to do with. */
+/** A session as the registry sees it, and the table of this node's: those with a socket, and those whose key has yet to be removed. */
 import type { SessionRef } from '../ports.ts'
 import type { Lease, LeaseHolder } from './lease-pool.ts'
 import { deviceKey, encodeRoute } from './records.ts'
@@ -45,7 +45,7 @@ export class SessionTable {
 
   get size (): number { return this.#size }
 
-  /** The sessions of a key, the newest first. The one that is at hand may be removed. */
+  /** The sessions of a key, the newest first. The one that was yielded last may be removed. */
   * of (key: string): IterableIterator<Session> {
     let session = this.#newest.get(key)
     while (session !== undefined) {
@@ -101,7 +101,7 @@ export class SessionTable {
     }
   }
 
-  /** All sessions. The one that is at hand may be removed. */
+  /** All sessions. The one that was yielded last may be removed. */
   * all (): IterableIterator<Session> {
     for (const key of this.#newest.keys()) yield * this.of(key)
   }

@@ -23,7 +23,7 @@ const MAX_SEQUENCE = BigInt(Number.MAX_SAFE_INTEGER)
 const FIXED_BYTES = 128
 const BYTES_PER_UNIT = 3
 
-/** What either call is asked with; each reads the recipient under its own name. One literal: spreading it into two costs more than to encode it. */
+/** The request of either call, each of which encodes the recipient's field that it has. One literal: to spread a common part into two costs more than to encode it. */
 export function imRequest (request: RouteRequest): RoutePrivateMessageRequest & RouteGroupMessageRequest {
   return {
     msgId: request.msgId,

@@ -9,6 +9,7 @@
 import { circuitBreaker, CircuitState, handleWhen, isBrokenCircuitError, type CircuitBreakerPolicy, type IBackoffFactory } from 'cockatiel'
 import { GatewayError } from '../errors.ts'
 import type { Clock, Dependency, Health, Logger, Meter } from '../ports.ts'
+import { pause } from '../wait.ts'
 import { FailureRate } from './failure-rate.ts'
 
 export interface CallPolicyOptions {
@@ -86,7 +87,7 @@ export class CallPolicy {
     }
   }
 
-  /** Tells the breaker. Closed it does not stand between: through it every call would cost two promises and a kilobyte more. */
+  /** Tells the breaker. While it is closed, calls do not go through it: that would cost each of them two promises and a kilobyte. */
   async #failed (error: unknown, wasClosed: boolean): Promise<void> {
     // A refusal is an answer: the service lives.
     if (!isNoAnswer(error)) this.#rate.success(CircuitState.Closed)
@@ -100,7 +101,7 @@ export class CallPolicy {
     const pauseMs = error.code === 'SERVICE_UNAVAILABLE' ? RETRY_PAUSE_MS + Math.random() * RETRY_JITTER_MS : 0
     const leftMs = timeoutMs - (clock.monotonicMs() - startedAtMs) - pauseMs
     if (leftMs < SHORTEST_ATTEMPT_MS || this.isOpen) throw error
-    if (pauseMs > 0) await new Promise<void>((resolve) => { clock.setTimer(resolve, pauseMs) })
+    if (pauseMs > 0) await pause(clock, pauseMs)
     // The first attempt may have been accepted: its own error says so, the breaker's refusal would not.
     if (this.isOpen) throw error
     return Math.min(attemptTimeoutMs, leftMs)

@@ -64,11 +64,11 @@ export class Sender {
     const key = idOf(connection, frame)
     const original = this.#byId.get(key)
     if (original !== undefined && !isSame(original.frame, frame)) {
-      this.#refuse(connection, frame, new GatewayError('INVALID_MESSAGE'))
+      this.#refuse(connection, frame, 'INVALID_MESSAGE')
       return
     }
     if (this.#pending >= this.#options.maxPending || this.isFull(connection)) {
-      this.#refuse(connection, frame, new GatewayError('OVERLOADED'))
+      this.#refuse(connection, frame, 'OVERLOADED')
       return
     }
     const submittedAtMs = this.#options.clock.monotonicMs()
@@ -164,11 +164,11 @@ export class Sender {
     onSettled(connection)
   }
 
-  #refuse (connection: Connection, frame: SendFrame, error: GatewayError): void {
+  #refuse (connection: Connection, frame: SendFrame, code: ErrorCode): void {
     const { clock, meter, outbox, recorder } = this.#options
-    recorder?.noted('send', frame.msgId, connection.user.userId, connection.deviceId, frame.recipient, error.code)
-    meter.count('messages_routed_total', 1, frame.isGroup ? 'group' : 'private', error.code)
-    outbox.send(connection, encodeError(error.code, clock.unixMs(), { msgId: frame.msgId }), 'error')
+    recorder?.noted('send', frame.msgId, connection.user.userId, connection.deviceId, frame.recipient, code)
+    meter.count('messages_routed_total', 1, frame.isGroup ? 'group' : 'private', code)
+    outbox.send(connection, encodeError(code, clock.unixMs(), { msgId: frame.msgId }), 'error')
   }
 }
 

@@ -9,7 +9,7 @@ export type Handlers = Readonly<Record<string, (argument: never) => unknown>>
 
 export interface ChannelOptions {
   readonly clock: Clock
-  /** Hands a message to the line; false or an error: the other side is gone. */
+  /** Hands a message to the line. Throws where the other side is gone. */
   readonly send: (message: object) => void
   readonly handlers: Handlers
 }

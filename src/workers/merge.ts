@@ -43,7 +43,7 @@ export function mergeHealth (answers: ReadonlyArray<Answer<HealthReport>>, since
 
 const SEVERITY: Readonly<Record<DependencyReport['state'], number>> = { up: 0, unknown: 1, down: 2 }
 
-/** How far along a drain is; all of them are as far as the last one. */
+/** In the order of a drain: together the workers are as far as the one that is furthest behind. */
 const PHASES: readonly DrainPhase[] = ['off', 'delay', 'closing', 'held']
 
 export function mergeDrain (answers: ReadonlyArray<Answer<DrainProgress>>): DrainProgress & { readonly workers: ReadonlyArray<{ readonly worker: string } & DrainProgress>, readonly unanswered?: readonly string[] } {

@@ -59,7 +59,7 @@ class WatchWorld {
       random: () => 0
     })
     this.registry.listen({
-      onVerdict: (_id, userId, _deviceId, verdict) => { if (verdict === 'replaced') this.told.replaced.add(userId) },
+      onReplaced: (_id, userId) => { this.told.replaced.add(userId) },
       onRevoked: (userId, _deviceId, before) => { this.told.revoked.add(`${userId} ${before}`) }
     })
   }

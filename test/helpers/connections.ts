@@ -38,7 +38,7 @@ export class FakeRegistry implements Registry {
   async unregister (session: SessionRef): Promise<void> { this.unregistered.push(session) }
   async locate (): Promise<Routes> { return { devices: [], complete: true } }
   async nodeAddress (): Promise<string | undefined> { return undefined }
-  isRevoked (userId: string): boolean { return this.revoked.has(userId) }
+  isRevoked (userId: string, deviceId?: string): boolean { return this.revoked.has(userId) || this.revoked.has(`${userId} ${deviceId}`) }
   listen (listener: RegistryListener): void { this.listener = listener }
   async close (): Promise<void> {}
 }

@@ -1,7 +1,7 @@
 /** Nodes that share one store in this process, on one clock that stands still until a test runs it. */
 import { MemoryKv } from '../../src/embedded/memory-kv.ts'
 import { MemoryStore } from '../../src/embedded/memory-store.ts'
-import type { Meter, RegistryListener, RegistryVerdict, SessionRef } from '../../src/ports.ts'
+import type { Meter, RegistryListener, SessionRef } from '../../src/ports.ts'
 import { ClusterRegistry, type ClusterRegistryOptions } from '../../src/registry/cluster-registry.ts'
 import { deviceKey, encodeRoute, parseRoute } from '../../src/registry/records.ts'
 import { FakeLogger, FakeMeter } from './fakes.ts'
@@ -18,7 +18,8 @@ export class TestNode implements RegistryListener {
   readonly registry: ClusterRegistry
   readonly nodeId: string
   readonly startId: string
-  readonly verdicts: string[] = []
+  /** Connection ids. */
+  readonly replaced: string[] = []
   readonly revocations: unknown[][] = []
   readonly #world: RegistryWorld
   #serial = 0
@@ -49,8 +50,8 @@ export class TestNode implements RegistryListener {
     this.registry.listen(this)
   }
 
-  onVerdict (connectionId: string, _userId: string, _deviceId: string, verdict: RegistryVerdict): void {
-    this.verdicts.push(`${connectionId} ${verdict}`)
+  onReplaced (connectionId: string): void {
+    this.replaced.push(connectionId)
   }
 
   onRevoked (...args: unknown[]): void { this.revocations.push(args) }

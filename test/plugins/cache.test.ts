@@ -160,6 +160,21 @@ t.test('[GW-GRP-3] lists that missed a change while Redis was away are deleted b
   t.strictSame(client.calls, [], 'once')
 })
 
+t.test('[GW-GRP-3] a list that missed a change which Redis refused is deleted as well, though Redis was never away', async (t) => {
+  const { client, clock, shared, health } = await open(t)
+  client.emit('ready')
+  client.answer = async () => { throw new ReplyError('OOM command not allowed') }
+  await t.rejects(shared.apply('g', 'ann', 'leave'), { code: 'SERVICE_UNAVAILABLE' })
+  t.notOk(health.downs.has('redis'))
+  client.answer = async () => 1
+  client.calls.length = 0
+  await clock.run(1_000)
+  t.strictSame(client.calls, [['ping'], ['del', 'group_members:g']])
+  await clock.run(5_000)
+  t.equal(client.calls.length, 2, 'once')
+  t.equal(clock.pendingTimers, 0)
+})
+
 t.test('more than a thousand commands without an answer are refused', async (t) => {
   const { client, shared, health } = await open(t)
   client.emit('ready')

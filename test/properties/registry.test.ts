@@ -108,7 +108,7 @@ const step = fc.record({
   )
 })
 
-/** A socket as a node sees it: it lives from its registration until it is closed, by its client or for a verdict. */
+/** A socket as a node sees it: it lives from its registration until it is closed, by its client or because it was replaced. */
 interface Live { readonly node: TestNode, readonly session: SessionRef, isRegistered: boolean, isClosed: boolean }
 
 t.test('[GW-CON-6] [GW-CON-7] whatever connects, closes, breaks and is lost: when all is quiet etcd says who is connected, and each device is connected once', async (t) => {
@@ -132,9 +132,9 @@ t.test('[GW-CON-6] [GW-CON-7] whatever connects, closes, breaks and is lost: whe
       if (outcome === 'registered') socket.isRegistered = true
       else close(socket)
     }
-    /** What the sessions do at a verdict: close the socket. */
-    const obeyVerdicts = (): void => {
-      for (const socket of sockets) if (socket.node.verdicts.includes(`${socket.session.connectionId} replaced`)) close(socket)
+    /** What the sessions do whose device was taken over: close the socket. */
+    const closeReplaced = (): void => {
+      for (const socket of sockets) if (socket.node.replaced.includes(socket.session.connectionId)) close(socket)
     }
     for (const { waitMs, act } of steps) {
       switch (act.type) {
@@ -150,7 +150,7 @@ t.test('[GW-CON-6] [GW-CON-7] whatever connects, closes, breaks and is lost: whe
         case 'compact': world.store.compact(); break
       }
       await world.clock.run(waitMs)
-      obeyVerdicts()
+      closeReplaced()
     }
     for (const each of nodes.values()) {
       each.kv.heal()
@@ -158,7 +158,7 @@ t.test('[GW-CON-6] [GW-CON-7] whatever connects, closes, breaks and is lost: whe
     }
     for (let round = 0; round < 6; round++) {
       await world.clock.run(TTL_MS)
-      obeyVerdicts()
+      closeReplaced()
     }
     const live = sockets.filter((socket) => socket.isRegistered && !socket.isClosed)
     const truth = Object.fromEntries(live.map(({ session }) => [`${session.userId}/${session.deviceId}`, session.connectionId]))

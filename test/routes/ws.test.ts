@@ -71,6 +71,9 @@ t.test('a bad token is an HTTP answer, never a socket [GW-CON-1]', async (t) => 
     state.auth = { ok: false, code }
     t.match(await refusedWith(bearer('ann/phone')), { status: 401, code, headers: { 'www-authenticate': 'Bearer error="invalid_token"' } })
   }
+  state.auth = undefined
+  registry.revoked.add('ann phone')
+  t.match(await refusedWith(bearer('ann'), '?device_id=phone'), { status: 401, code: 'TOKEN_REVOKED' }, 'of a token that names no device: for the device that the query names')
   state.auth = { ok: false, code: 'SERVICE_UNAVAILABLE' }
   const away = await refusedWith(bearer('ann/phone'))
   t.match(away, { status: 503, code: 'SERVICE_UNAVAILABLE' })

@@ -42,7 +42,7 @@ export async function registerAgain (t: Test, sessions: number, patienceMs: numb
     routeCacheEntries: 1_000,
     random: Math.random
   })
-  registry.listen({ onVerdict: () => {}, onRevoked: () => {} })
+  registry.listen({ onReplaced: () => {}, onRevoked: () => {} })
   t.teardown(async () => {
     await registry.close()
     await kv.close()

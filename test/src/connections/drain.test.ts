@@ -277,6 +277,20 @@ t.test('[GW-OBS-5] a drain that is cancelled takes clients again; those at their
   t.equal(busyOnly.closes.length, 1)
 })
 
+t.test('a shutdown frame says when it was sent, also where an earlier drain was cancelled', async (t) => {
+  const { drain, start, add, clock, told } = world(() => 0)
+  const timestampOf = ([connection]: Connection[]) => JSON.parse(told.get(connection as Connection)?.frame.subarray(2).toString() ?? '{}').timestamp
+  for (const round of ['first', 'second']) {
+    const startedAt = clock.unixMs()
+    const connections = add(1, round)
+    start({ delayMs: 0, timeoutMs: 30_000 })
+    await clock.run(100)
+    t.equal(timestampOf(connections), startedAt, round)
+    drain.cancel()
+    await clock.run(3_600_000)
+  }
+})
+
 t.test('[GW-END-1] a signal joins a drain under way and hastens it', async (t) => {
   const { drain, start, add, clock, closes, startedAt } = world()
   add(2000)

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { Hub } from '../../../src/connections/hub.ts'
-import { fits, idleMs, waitingBytes, type ConnectionFilter } from '../../../src/connections/listing.ts'
+import { fits, idleMs, type ConnectionFilter } from '../../../src/connections/listing.ts'
 import { connect } from '../../helpers/connections.ts'
 
 const TIMES = { unixMs: 10_000, heartbeatMs: 4_000 }
@@ -10,7 +10,7 @@ t.test('a connection is listed where all that is asked for holds, each bound inc
   connection.lastSeenMs = 1_000
   connection.queuedBytes = 60
   connection.stalledBytes = 40
-  t.equal(waitingBytes(connection), 100)
+  t.equal(connection.waitingBytes, 100)
   t.equal(idleMs(connection, TIMES), 3_000)
   const fitting: ConnectionFilter[] = [{}, { device: 'phone' }, { state: 'open' }, { paused: false }, { min_queued_bytes: 100 }, { min_age_ms: 10_000 }, { max_age_ms: 10_000 }, { min_idle_ms: 3_000 }]
   for (const filter of fitting) t.ok(fits(connection, filter, TIMES), JSON.stringify(filter))

@@ -43,6 +43,7 @@ function world (options: { messagesPerSecond?: number, window?: number } = {}) {
         return state.auth
       }
     },
+    registry,
     sender: {
       submit: (_connection, frame) => {
         submitted.push(frame)
@@ -229,19 +230,18 @@ t.test('a slow reader\'s pushes are told that it was slow [GW-OUT-1]', async (t)
   t.equal(socket.closedWith?.code, 4001)
 })
 
-t.test('verdicts of the registry close the very connection they name', async (t) => {
+t.test('a connection that the registry says was replaced is closed, that very one', async (t) => {
   const { accept, registry, sessions } = world()
   const phone = accept()
   const laptop = accept('ann', 'laptop')
   await settle()
-  registry.listener?.onVerdict(sessions.idOf(phone.connection), 'ann', 'laptop', 'replaced')
-  registry.listener?.onVerdict('other', 'ann', 'phone', 'replaced')
-  registry.listener?.onVerdict('other', 'nobody', 'phone', 'replaced')
+  registry.listener?.onReplaced(sessions.idOf(phone.connection), 'ann', 'laptop')
+  registry.listener?.onReplaced('other', 'ann', 'phone')
+  registry.listener?.onReplaced('other', 'nobody', 'phone')
   t.equal(phone.socket.closedWith, undefined)
-  registry.listener?.onVerdict(sessions.idOf(phone.connection), 'ann', 'phone', 'replaced')
+  registry.listener?.onReplaced(sessions.idOf(phone.connection), 'ann', 'phone')
   t.equal(phone.socket.closedWith?.code, 4409)
-  registry.listener?.onVerdict(sessions.idOf(laptop.connection), 'ann', 'laptop', 'revoked')
-  t.strictSame(laptop.socket.closedWith, { code: 4403, reason: 'revoked' })
+  t.equal(laptop.socket.closedWith, undefined)
 })
 
 t.test('a revocation closes the sockets whose token is older, of the device it names', async (t) => {
@@ -413,6 +413,20 @@ t.test('a token of somebody else, a bad one and a failing check are answered and
     t.equal(connection.tokenExpiresAtMs, before)
     t.equal(socket.closedWith, undefined)
   }
+})
+
+t.test('a token that names no device does not renew the session of a device whose tokens were revoked [GW-CON-2]', async (t) => {
+  const { accept, say, state, registry } = world()
+  const { connection, socket } = accept()
+  await settle()
+  const before = connection.tokenExpiresAtMs
+  registry.revoked.add('ann phone')
+  state.auth = { ok: true, identity: { userId: 'ann', deviceId: undefined, expiresAtMs: before + 1, issuedAtMs: 1 } }
+  say(connection, { type: 'auth', token: 'old' })
+  await settle()
+  t.equal(socket.last('error')?.error_code, 'TOKEN_REVOKED')
+  t.equal(connection.tokenExpiresAtMs, before)
+  t.equal(connection.tokenIssuedAtMs, 1_000)
 })
 
 t.test('auth frames past their bucket are refused, and an answer for a closed connection is dropped [GW-CON-8]', async (t) => {

@@ -3,11 +3,11 @@ import t from 'tap'
 import { Hub, type UserEntry } from '../../../src/connections/hub.ts'
 import { Arrivals } from '../../../src/groups/arrivals.ts'
 import { BloomFilter } from '../../../src/groups/bloom.ts'
-import { Gate } from '../../../src/groups/gate.ts'
 import { GroupEntry } from '../../../src/groups/group-entry.ts'
 import { Newcomers } from '../../../src/groups/newcomers.ts'
 import { RecentChanges } from '../../../src/groups/recent-changes.ts'
 import { readGroupMessage, readMembershipChange, readReceiptEvent } from '../../../src/groups/records.ts'
+import { Semaphore } from '../../../src/groups/semaphore.ts'
 import { connect } from '../../helpers/connections.ts'
 import { ManualClock, settle } from '../../helpers/manual-clock.ts'
 
@@ -124,16 +124,16 @@ t.test('recent changes are bounded in number and age, the newest of each user co
   t.equal(changes.last('c', '1'), undefined)
 })
 
-t.test('a gate lets so many in at once, the others in the order in which they came, failures included', async (t) => {
-  const gate = new Gate(2)
+t.test('a semaphore lets so many calls run at once, the others in the order in which they came, failures included', async (t) => {
+  const semaphore = new Semaphore(2)
   const begun: number[] = []
   const ends: Array<(failed: boolean) => void> = []
-  const calls = [0, 1, 2, 3].map((i) => gate.run(() => {
+  const calls = [0, 1, 2, 3].map((i) => semaphore.run(() => {
     begun.push(i)
     return new Promise<number>((resolve, reject) => { ends[i] = (failed) => { if (failed) reject(new Error('no')); else resolve(i) } })
   }))
   await settle()
-  t.strictSame([begun, gate.waiting], [[0, 1], 2])
+  t.strictSame([begun, semaphore.waiting], [[0, 1], 2])
   ends[1]?.(true)
   await t.rejects(calls[1] as Promise<number>, { message: 'no' })
   await settle()
@@ -143,7 +143,7 @@ t.test('a gate lets so many in at once, the others in the order in which they ca
   await settle()
   ends[3]?.(false)
   t.strictSame(await Promise.all([calls[0], calls[2], calls[3]]), [0, 2, 3])
-  t.equal(await gate.run(async () => 4), 4)
+  t.equal(await semaphore.run(async () => 4), 4)
 })
 
 const json = (value: object): Buffer => Buffer.from(JSON.stringify(value))

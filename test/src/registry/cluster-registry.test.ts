@@ -1,4 +1,5 @@
 import t from 'tap'
+import { KvRejectedError } from '../../../src/ports.ts'
 import { deviceKey, nodeKey, revokedKey, userPrefix } from '../../../src/registry/records.ts'
 import { RegistryWorld, TTL_MS, type TestNode } from '../../helpers/registry-world.ts'
 import { settle } from '../../helpers/manual-clock.ts'
@@ -32,7 +33,7 @@ t.test('[GW-CON-6] another node takes the device: the older session is told to c
   const older = await world.done(a.connect('ann', 'web'))
   const newer = await world.done(b.connect('ann', 'web'))
   await world.clock.run(10)
-  t.strictSame([a.verdicts, b.verdicts], [[`${older.session.connectionId} replaced`], []])
+  t.strictSame([a.replaced, b.replaced], [[older.session.connectionId], []])
   await world.done(a.registry.unregister(older.session))
   t.strictSame(world.users, { 'ann/web': newer.session.connectionId })
 })
@@ -53,7 +54,7 @@ t.test('[GW-CON-6] the same device again on one node: the younger connection has
   const older = await world.done(a.connect('ann', 'web'))
   const younger = await world.done(a.connect('ann', 'web'))
   await world.clock.run(10)
-  t.strictSame(a.verdicts, [`${older.session.connectionId} replaced`])
+  t.strictSame(a.replaced, [older.session.connectionId])
   await world.done(a.registry.unregister(older.session))
   t.strictSame(world.users, { 'ann/web': younger.session.connectionId })
 
@@ -63,7 +64,7 @@ t.test('[GW-CON-6] the same device again on one node: the younger connection has
   const outcomes = [a.registry.register(first, revision), a.registry.register(second, revision)]
   t.strictSame(await world.done(Promise.all(outcomes)), ['registered', 'registered'])
   await world.clock.run(10)
-  t.strictSame([world.users['bob/web'], a.verdicts.at(-1)], [second.connectionId, `${first.connectionId} replaced`])
+  t.strictSame([world.users['bob/web'], a.replaced.at(-1)], [second.connectionId, first.connectionId])
 })
 
 t.test('[GW-CON-6] a put that is overtaken by a younger connection of its node gives way', async (t) => {
@@ -125,7 +126,7 @@ t.test('a key that somebody deletes is put again, and a lease that somebody revo
   await world.clock.run(3_000)
   t.strictSame(world.users, { 'ann/web': session.connectionId, 'bob/web': other.session.connectionId })
   t.equal(world.store.range(nodeKey('a')).entries.length, 1)
-  t.strictSame([a.verdicts, a.registry.registered, a.registry.repairs], [[], 2, 0])
+  t.strictSame([a.replaced, a.registry.registered, a.registry.repairs], [[], 2, 0])
   await world.clock.run(2 * TTL_MS)
   t.equal(Object.keys(world.users).length, 2, 'under a lease that is renewed')
 })
@@ -151,7 +152,7 @@ t.test('[GW-CON-7] twenty devices of one user at once: exactly as many get in as
     t.equal(world.store.range(userPrefix(user), { prefix: true }).entries.length, 5)
   }
   await world.clock.run(50)
-  t.strictSame([...a.verdicts, ...b.verdicts, ...c.verdicts], [], 'and nobody was put out for it')
+  t.strictSame([...a.replaced, ...b.replaced, ...c.replaced], [], 'and nobody was put out for it')
 })
 
 t.test('[GW-CON-7] the devices changed between admission and put: it is decided again by what is there then', async (t) => {
@@ -247,12 +248,12 @@ for (const [fault, awayMs] of [['cut', TTL_MS / 2], ['cut', 3 * TTL_MS], ['freez
     await world.clock.run(1_000)
     const moved = await world.done(b.connect('ann', 'moves'))
     await world.clock.run(awayMs - 1_000)
-    t.strictSame(a.verdicts, [])
+    t.strictSame(a.replaced, [])
     a.kv.heal()
     await world.clock.run(5_000)
     await world.done(removal)
     t.strictSame(world.users, { 'ann/stays': stays.session.connectionId, 'ann/moves': moved.session.connectionId })
-    t.strictSame([a.verdicts, b.verdicts], [[`${moves.session.connectionId} replaced`], []])
+    t.strictSame([a.replaced, b.replaced], [[moves.session.connectionId], []])
     t.strictSame([a.registry.registered, a.registry.repairs, a.registry.live], [1, 0, true])
     t.equal(world.store.range(nodeKey('a')).entries.length, 1)
   })
@@ -276,7 +277,7 @@ t.test('history compacted while the watch was cut: everything is read again and 
   world.store.compact()
   a.kv.heal()
   await world.clock.run(2_000)
-  t.strictSame(a.verdicts, [`${moves.session.connectionId} replaced`])
+  t.strictSame(a.replaced, [moves.session.connectionId])
   t.match(world.users, { 'ann/stays': stays.session.connectionId, 'ann/moves': moved.session.connectionId, 'ann/vanishes': vanishes.session.connectionId })
   t.equal((await world.done(a.registry.locate('bob'))).devices.length, 1)
   t.strictSame(a.revocations, [['old', 'web', 5], ['kept', undefined, 5], ['new', 'tv', 7]])
@@ -292,7 +293,7 @@ t.test('more has happened than a watch takes in at once: everything is read and 
   a.kv.endWatches({ tooLong: true })
   a.kv.heal()
   await world.clock.run(1_000)
-  t.strictSame([a.verdicts, a.registry.live, a.meter.counted('watch_resync_total')], [[`${moves.session.connectionId} replaced`], true, 1])
+  t.strictSame([a.replaced, a.registry.live, a.meter.counted('watch_resync_total')], [[moves.session.connectionId], true, 1])
 })
 
 // ---- where users are
@@ -491,6 +492,19 @@ t.test('a node whose predecessor died gets the id when its lease has run out', a
   const next = world.node('a', { startId: 'next' })
   await world.done(next.registry.start('elsewhere:1'))
   t.match(JSON.parse(world.store.range(nodeKey('a')).entries[0]?.value ?? ''), { grpc: 'elsewhere:1', start: 'next' })
+})
+
+t.test('what etcd refuses is told: the node key, an admission, a session', async (t) => {
+  const world = new RegistryWorld()
+  const node = await world.started('a')
+  const other = world.node('b')
+  for (const { kv } of [node, other]) kv.batch = () => Promise.reject(new KvRejectedError('request', 'permission denied'))
+  await world.done(other.registry.start('b.example:9093'), 15_000)
+  t.match(other.logger.lines.find(({ level }) => level === 'warn'), { facts: { node: 'b', err: { message: 'permission denied' } } })
+  t.match(await world.done(node.registry.admit('ann', 'phone')), { ok: false, code: 'SERVICE_UNAVAILABLE' })
+  t.equal(await world.done(node.registry.register(node.ref('ann', 'phone'), 1)), 'unavailable')
+  const told = node.logger.lines.filter(({ facts }) => (facts as { err?: Error }).err?.message === 'permission denied').map(({ text }) => text)
+  t.strictSame(told, ['the devices of a user cannot be read', 'a session cannot be registered'])
 })
 
 t.test('a node starts although etcd is away, and lets nobody in until its id is its own', async (t) => {

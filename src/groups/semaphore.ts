@@ -1,23 +1,22 @@
-/** So many calls at once and no more; the others wait in line, first come, first served. Whoever calls bounds the line. */
-export class Gate {
-  readonly #width: number
-  #inside = 0
+/** At most so many calls at once; the others wait in line, first come, first served. Whoever calls bounds the line. */
+export class Semaphore {
+  #permits: number
   readonly #line: Array<() => void> = []
 
-  constructor (width: number) {
-    this.#width = width
+  constructor (permits: number) {
+    this.#permits = permits
   }
 
   get waiting (): number { return this.#line.length }
 
   async run<T> (call: () => Promise<T>): Promise<T> {
-    if (this.#inside < this.#width) this.#inside++
+    if (this.#permits > 0) this.#permits--
     else await new Promise<void>((resolve) => { this.#line.push(resolve) })
     try {
       return await call()
     } finally {
       const next = this.#line.shift()
-      if (next === undefined) this.#inside--
+      if (next === undefined) this.#permits++
       else next()
     }
   }
