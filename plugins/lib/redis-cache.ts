@@ -1,6 +1,6 @@
 /**
  * Group members in Redis: `group_members:<group_id>`, a SET that expires. While Redis is away every call is refused at
- * once, so that nobody pays its time-out again and again; a ping finds out when it is back.
+ * once, so that nobody pays its time-out again and again; pings find out when it is back, and that it is gone though nothing was asked of it.
  */
 import { ReplyError, type Cluster, type Redis } from 'ioredis'
 import { GatewayError } from '../../src/errors.ts'
@@ -29,7 +29,9 @@ const CHUNK = 1_000
 const TEMPORARY_MS = 60_000
 /** Commands without an answer; more are refused. */
 const MAX_IN_FLIGHT = 1_000
-const PROBE_EVERY_MS = 1_000
+/** Between two pings of a Redis that is there, and of one that is away. */
+const PROBE_MS = 5_000
+const AWAY_PROBE_MS = 1_000
 /** Past it lists that missed a change are left to expire. */
 const MAX_DOUBTFUL = 10_000
 const DELETED_AT_ONCE = 500
@@ -44,6 +46,8 @@ export class RedisCache implements SharedCache {
   /** Groups whose list in Redis, if there is one, misses a change that it could not take. */
   readonly #doubtful = new Set<string>()
   #probeTimer: Timer | undefined
+  /** When it fires, monotonic milliseconds. */
+  #probeAtMs = 0
 
   constructor (options: RedisCacheOptions) {
     const { client, health } = options
@@ -76,7 +80,7 @@ export class RedisCache implements SharedCache {
     } catch (error) {
       if (this.#doubtful.size < MAX_DOUBTFUL) this.#doubtful.add(groupId)
       // Redis may be there and have refused: nothing else would have the list deleted then.
-      this.#probeLater()
+      this.#probeWithin(AWAY_PROBE_MS)
       throw error
     }
   }
@@ -84,7 +88,7 @@ export class RedisCache implements SharedCache {
   /** Ends the connection; what was sent is answered before, within the deadline of a command. */
   async close (): Promise<void> {
     this.#isClosed = true
-    if (this.#probeTimer !== undefined) this.#options.clock.clearTimer(this.#probeTimer)
+    this.#cancelProbe()
     const { client } = this.#options
     try {
       if (!this.#isAway) await client.quit()
@@ -133,6 +137,8 @@ export class RedisCache implements SharedCache {
       }
       this.#isAway = false
       this.#options.health.up('redis')
+      this.#cancelProbe()
+      this.#probeWithin(PROBE_MS)
     } catch (error) {
       this.#isGone((error as Error).message)
     } finally {
@@ -150,29 +156,42 @@ export class RedisCache implements SharedCache {
     if (this.#isClosed) return
     this.#isAway = true
     this.#options.health.down('redis', detail)
-    this.#probeLater()
+    this.#probeWithin(AWAY_PROBE_MS)
   }
 
-  #probeLater (): void {
-    if (this.#isClosed) return
-    this.#probeTimer ??= this.#options.clock.setTimer(() => { void this.#probe() }, PROBE_EVERY_MS)
+  #probeWithin (ms: number): void {
+    const { clock } = this.#options
+    const atMs = clock.monotonicMs() + ms
+    if (this.#isClosed || (this.#probeTimer !== undefined && this.#probeAtMs <= atMs)) return
+    this.#cancelProbe()
+    this.#probeAtMs = atMs
+    this.#probeTimer = clock.setTimer(() => { void this.#probe() }, ms)
   }
 
-  /** Brings the cache back, and its lists up to date: a server that was frozen does not say `ready` when it goes on. */
+  #cancelProbe (): void {
+    if (this.#probeTimer !== undefined) this.#options.clock.clearTimer(this.#probeTimer)
+    this.#probeTimer = undefined
+  }
+
+  /** Finds out that the server is frozen although nobody asks it for anything; and brings the cache back, for it does not say `ready` when it goes on. */
   async #probe (): Promise<void> {
     this.#probeTimer = undefined
-    if (this.#isClosed || (!this.#isAway && this.#doubtful.size === 0)) return
+    if (this.#isClosed) return
     const { client } = this.#options
     if (client.status !== 'ready') {
-      this.#probeLater()
+      this.#probeWithin(AWAY_PROBE_MS)
       return
     }
     try {
       await client.ping()
-      await this.#return()
     } catch (error) {
-      this.#isGone((error as Error).message)
+      // An answer of any kind comes from a Redis that is there; one that was away has to say that it serves.
+      if (this.#isAway || !(error instanceof ReplyError)) {
+        this.#isGone((error as Error).message)
+        return
+      }
     }
+    await this.#return()
   }
 }
 
