@@ -4,6 +4,7 @@
  * the library cuts it out of a fetch, and puts one empty record in the place of what it could not read.
  */
 import Decoder from 'kafkajs/src/protocol/decoder.js'
+import { checkBudget, spend } from './kafka-fetch-budget.ts'
 import { areRecords, emptyRecords, MAX_RECORDS } from './kafka-records.ts'
 
 const BOUNDED = Symbol.for('im-gateway.kafkajs.batches')
@@ -40,7 +41,11 @@ export function boundBatches (): boolean {
   prototype.slice = function (this: DecoderInternals, size: number): DecoderInternals {
     const part = slice.call(this, size)
     const isBatch = this.offset >= LEAD_BYTES && size >= RECORDS_AT && part.buffer.length === size && part.buffer[MAGIC_AT] === MAGIC
-    return !isBatch || isReadable(part.buffer) ? part : new Decoder(emptyBatch(part.buffer)) as DecoderInternals
+    if (!isBatch) return part
+    checkBudget(part.buffer)
+    if (!isReadable(part.buffer)) return new Decoder(emptyBatch(part.buffer)) as DecoderInternals
+    spend(part.buffer, 0, part.buffer.readInt32BE(COUNT_AT))
+    return part
   }
   // In messages of the time before batches a negative length leads back to where the library was, for ever.
   prototype.readBytes = function (this: DecoderInternals, byteLength = this.readInt32()): Buffer | null {

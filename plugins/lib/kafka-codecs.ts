@@ -9,6 +9,7 @@ import { snappyCompress, snappyUncompressor } from 'hysnappy'
 import * as lz4 from 'lz4js'
 import { ZSTDDecoder } from 'zstddec'
 import { asBuffer } from './bytes.ts'
+import { checkBudget, spend } from './kafka-fetch-budget.ts'
 import { areMessages, EMPTY_MESSAGE } from './kafka-messages.ts'
 import { areRecords, emptyRecords } from './kafka-records.ts'
 import { inflateLz4 } from './lz4-frame.ts'
@@ -27,6 +28,7 @@ export interface Codec {
   decompress (compressed: Buffer | null): Promise<Buffer>
 }
 
+const nextTurn = promisify(setImmediate)
 const inflateGzip = promisify<Buffer, { maxOutputLength: number }, Buffer>(gunzip)
 const deflateGzip = promisify<Buffer, Buffer>(gzip)
 
@@ -127,14 +129,21 @@ export function codecOf (inflate: Inflate, deflate: (data: Buffer) => Buffer | P
     async decompress (compressed) {
       if (compressed === null) return EMPTY_MESSAGE
       const batch = batchAround(compressed)
+      if (batch === undefined) checkBudget(compressed)
       try {
         const inflated = await inflate(compressed, maxBytes)
+        spend(compressed, inflated.length, 0)
+        // Batches that follow each other in an answer are otherwise all inflated in one turn of the loop.
+        if (inflated.length > TURN_BYTES) await nextTurn()
         if (batch === undefined ? areMessages(inflated) : areRecords(inflated, batch.count, batch.lastOffsetDelta)) return inflated
       } catch {}
       return batch === undefined ? EMPTY_MESSAGE : emptyRecords(batch.count)
     }
   }
 }
+
+/** Inflating more takes a millisecond and longer. */
+const TURN_BYTES = 1024 * 1024
 
 /** From the length of a batch on. */
 const BATCH_HEADER_BYTES = 53

@@ -73,6 +73,28 @@ t.test('a batch of so many records that the library cannot hand them on is passe
   }
 })
 
+t.test('an answer that becomes too much counts as cut, and the rest is there when it is fetched again', async (t) => {
+  const large = (firstOffset: number): Buffer => batch(firstOffset, 1, gzipSync(largeRecord(20_000_000)), { attributes: 1 })
+  const all = [large(100), large(101), large(102), NEXT]
+  t.same((await fetched(...all)).map(({ offset }) => offset), ['100', '101'], 'the second one goes past the budget')
+  t.same((await fetched(...all.slice(2))).map(({ offset }) => offset), ['102', '500'])
+  const many = (firstOffset: number): Buffer => batch(firstOffset, MAX_RECORDS, emptyRecords(MAX_RECORDS))
+  t.equal((await fetched(many(100_000), many(200_000), many(300_000))).length, 2 * MAX_RECORDS)
+})
+
+/** With a value of so many bytes. */
+function largeRecord (bytes: number): Buffer {
+  const varint = (value: number): Buffer => {
+    const digits: number[] = []
+    for (let rest = 2 * value; ; rest = Math.floor(rest / 0x80)) {
+      digits.push(rest < 0x80 ? rest : (rest & 0x7f) | 0x80)
+      if (rest < 0x80) return Buffer.from(digits)
+    }
+  }
+  const rest = Buffer.concat([Buffer.from([0, 0, 0, 1]), varint(bytes), Buffer.alloc(bytes), Buffer.from([0])])
+  return Buffer.concat([varint(rest.length), rest])
+}
+
 /** Of magic 0 or 1; lengths that are not those of key and value may be told. */
 function message (offset: number, magic: 0 | 1, value: Buffer, { attributes = 0, keyBytes = -1, valueBytes = value.length } = {}): Buffer {
   const head = Buffer.alloc(magic === 0 ? 26 : 34)
