@@ -1,6 +1,7 @@
 /** Opens clients of Kafka: addresses, TLS, SASL, time limits, and the library's log led into ours. */
 import kafkajs, { type Kafka, type KafkaConfig, type LogEntry, type SASLOptions } from 'kafkajs'
 import type { Clock, Logger } from '../../src/ports.ts'
+import { boundBatches } from './kafka-batches.ts'
 import { installCodecs } from './kafka-codecs.ts'
 import { boundRecordHeaders } from './kafka-record-headers.ts'
 import { tameRequestTimers } from './kafka-request-timers.ts'
@@ -31,6 +32,7 @@ export function openKafka (options: KafkaClientOptions): KafkaClient {
   installCodecs()
   if (!tameRequestTimers()) options.logger.warn({}, 'This release of kafkajs is not the one whose timers are known; they are left as they are')
   if (!boundRecordHeaders()) options.logger.warn({}, 'This release of kafkajs is not the one whose reading of headers is known; it is left as it is')
+  if (!boundBatches()) options.logger.warn({}, 'This release of kafkajs is not the one whose reading of batches is known; it is left as it is')
   return new kafkajs.Kafka(kafkaConfig(options))
 }
 

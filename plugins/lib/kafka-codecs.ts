@@ -9,6 +9,9 @@ import { snappyCompress, snappyUncompressor } from 'hysnappy'
 import * as lz4 from 'lz4js'
 import { ZSTDDecoder } from 'zstddec'
 import { asBuffer } from './bytes.ts'
+import { checkBudget, spend } from './kafka-fetch-budget.ts'
+import { areMessages, EMPTY_MESSAGE } from './kafka-messages.ts'
+import { areRecords, emptyRecords } from './kafka-records.ts'
 import { inflateLz4 } from './lz4-frame.ts'
 
 const { CompressionCodecs, CompressionTypes } = kafkajs
@@ -21,9 +24,11 @@ type Inflate = (compressed: Buffer, maxBytes: number) => Buffer | Promise<Buffer
 /** What the library asks of a codec. */
 export interface Codec {
   compress (encoder: { readonly buffer: Buffer }): Promise<Buffer>
-  decompress (compressed: Buffer): Promise<Buffer>
+  /** null: of a message without a value. */
+  decompress (compressed: Buffer | null): Promise<Buffer>
 }
 
+const nextTurn = promisify(setImmediate)
 const inflateGzip = promisify<Buffer, { maxOutputLength: number }, Buffer>(gunzip)
 const deflateGzip = promisify<Buffer, Buffer>(gzip)
 
@@ -114,83 +119,39 @@ export function installCodecs (): void {
   }
 }
 
-/** A codec for which no batch is unreadable: where it cannot be inflated, or holds something else, its records become empty ones. */
+/**
+ * A codec for which no batch is unreadable: where it cannot be inflated, or holds something else, its records become empty ones. Of a
+ * message set of the time before batches, one empty message.
+ */
 export function codecOf (inflate: Inflate, deflate: (data: Buffer) => Buffer | Promise<Buffer>, maxBytes = MAX_INFLATED_BYTES): Codec {
   return {
     compress: async ({ buffer }) => deflate(buffer),
     async decompress (compressed) {
-      const count = recordCountBefore(compressed)
-      if (count === undefined) return await inflate(compressed, maxBytes)
+      if (compressed === null) return EMPTY_MESSAGE
+      const batch = batchAround(compressed)
+      if (batch === undefined) checkBudget(compressed)
       try {
         const inflated = await inflate(compressed, maxBytes)
-        if (areRecords(inflated, count)) return inflated
+        spend(compressed, inflated.length, 0)
+        // Batches that follow each other in an answer are otherwise all inflated in one turn of the loop.
+        if (inflated.length > TURN_BYTES) await nextTurn()
+        if (batch === undefined ? areMessages(inflated) : areRecords(inflated, batch.count, batch.lastOffsetDelta)) return inflated
       } catch {}
-      return emptyRecords(count)
+      return batch === undefined ? EMPTY_MESSAGE : emptyRecords(batch.count)
     }
   }
 }
 
-const MAX_RECORDS = 1_000_000
-const BATCH_HEADER_BYTES = 49
+/** Inflating more takes a millisecond and longer. */
+const TURN_BYTES = 1024 * 1024
 
-/** The number of records stands right before the compressed bytes in the batch that the library slices them from. */
-function recordCountBefore (compressed: Buffer): number | undefined {
+/** From the length of a batch on. */
+const BATCH_HEADER_BYTES = 53
+
+/** The header of a batch stands right before the compressed bytes, which the library slices from it; before those of a message set does not. */
+function batchAround (compressed: Buffer): { readonly count: number, readonly lastOffsetDelta: number } | undefined {
   if (compressed.byteOffset < BATCH_HEADER_BYTES) return undefined
-  const count = Buffer.from(compressed.buffer, compressed.byteOffset - 4, 4).readInt32BE()
-  return count > 0 && count <= MAX_RECORDS ? count : undefined
-}
-
-/** Whether the library can read so many records here: it throws at the end of the data, and walks backwards where a length is negative. */
-function areRecords (bytes: Buffer, count: number): boolean {
-  let at = 0
-  /** NaN past the end; all comparisons with that are false. */
-  const number = (): number => {
-    let [value, factor, byte] = [0, 1, 0x80]
-    while (byte >= 0x80) {
-      byte = bytes[at++] ?? NaN
-      value += (byte & 0x7f) * factor
-      factor *= 0x80
-      if (Number.isNaN(byte)) return NaN
-    }
-    return value % 2 === 0 ? value / 2 : (value + 1) / -2
-  }
-  /** Goes past a length and its bytes; -1: null. */
-  const skip = (end: number): boolean => {
-    const length = number()
-    at += Math.max(length, 0)
-    return length >= -1 && at <= end
-  }
-  for (let i = 0; i < count; i++) {
-    const size = number()
-    const end = at + size
-    if (!(size > 0 && end <= bytes.length)) return false
-    at++
-    number()
-    number()
-    if (!skip(end) || !skip(end)) return false
-    const headers = number()
-    if (!(headers >= 0)) return false
-    for (let n = 0; n < headers; n++) if (!skip(end) || !skip(end)) return false
-    at = end
-  }
-  return true
-}
-
-/** As many records as the batch had, each with a null key and a null value: the reader counts them as malformed and goes on. */
-function emptyRecords (count: number): Buffer {
-  const records: number[] = []
-  for (let i = 0; i < count; i++) {
-    const offset = varint(i)
-    // Length, attributes, timestamp delta, offset delta, key length -1, value length -1, no headers.
-    records.push(...varint(5 + offset.length), 0, 0, ...offset, 1, 1, 0)
-  }
-  return Buffer.from(records)
-}
-
-/** A zigzag varint of a non-negative number. */
-function varint (value: number): number[] {
-  const bytes: number[] = []
-  let rest = value * 2
-  for (; rest >= 0x80; rest = Math.floor(rest / 0x80)) bytes.push((rest & 0x7f) | 0x80)
-  return [...bytes, rest]
+  const header = Buffer.from(compressed.buffer, compressed.byteOffset - BATCH_HEADER_BYTES, BATCH_HEADER_BYTES)
+  const isBatch = header.readInt32BE(0) === BATCH_HEADER_BYTES - 4 + compressed.length && header.readInt8(8) === 2
+  return isBatch ? { count: header.readInt32BE(49), lastOffsetDelta: header.readInt32BE(15) } : undefined
 }

@@ -5,6 +5,6 @@ declare module 'kafkajs/src/network/requestQueue/index.js' {
 }
 
 declare module 'kafkajs/src/protocol/decoder.js' {
-  const Decoder: { readonly prototype: object }
+  const Decoder: { new (buffer: Buffer): object, readonly prototype: object }
   export default Decoder
 }

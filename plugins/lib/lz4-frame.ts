@@ -7,6 +7,8 @@ const MAGIC = 0x184d2204
 const VERSION = 1
 /** The highest bit of a block's size says that it is not compressed. */
 const PLAIN = 0x80000000
+/** Of the smallest size that a frame can have for all it takes 512 to reach 32 MB. */
+const MAX_BLOCKS = 10_000
 
 /** lz4_Frame_format.md, 1.6. */
 interface FrameHeader {
@@ -66,9 +68,10 @@ function headerOf (compressed: Buffer): FrameHeader {
  */
 function * blocksOf (compressed: Buffer, { end: first, blockBytes, sumBytes }: FrameHeader): Generator<Block> {
   let at = first
-  for (;;) {
+  for (let count = 0; ; count++) {
     const size = compressed.readUInt32LE(at)
     if (size === 0) return
+    if (count === MAX_BLOCKS) throw new RangeError('an lz4 frame has too many blocks')
     const start = at + 4
     const end = start + (size & ~PLAIN)
     if (end > compressed.length) throw new RangeError('an lz4 block is longer than its frame')

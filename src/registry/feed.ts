@@ -41,9 +41,9 @@ export class Feed implements WatchSink {
     this.#options.nodes.onLive(live)
   }
 
-  /** Users only where sessions have to be compared with them. */
+  /** Users only where sessions, or what they left, have to be compared with them. */
   snapshotPrefixes (): readonly string[] {
-    return this.#options.registrations.size === 0 ? [REVOKED, NODES] : [REVOKED, NODES, USERS]
+    return this.#options.registrations.used ? [REVOKED, NODES, USERS] : [REVOKED, NODES]
   }
 
   onSnapshotStart (revision: number): void {

@@ -52,6 +52,8 @@ export class NodeKey implements LeaseHolder {
   #revision = 0
   /** Why the latest attempt to put it came to nothing. */
   #lastError: unknown
+  /** The latest at which the key was gone, or another's: an answer of an earlier put may come after that. */
+  #lostRevision = 0
   #closed = false
   #timer: Timer | undefined
 
@@ -100,7 +102,9 @@ export class NodeKey implements LeaseHolder {
 
   /** The watch has seen the key put. */
   onPut (value: string, revision: number): void {
-    if (!this.#held || revision <= this.#revision || value === this.#value || parseNode(value)?.start === this.#options.startId) return
+    if (value === this.#value || parseNode(value)?.start === this.#options.startId) return
+    this.#lostRevision = Math.max(this.#lostRevision, revision)
+    if (!this.#held || revision <= this.#revision) return
     this.#held = false
     this.#options.logger.error({ node: this.#options.nodeId, holder: holderOf(value) }, 'another node has taken this node id')
     this.#repairLater()
@@ -108,6 +112,7 @@ export class NodeKey implements LeaseHolder {
 
   /** The key is gone. */
   onDelete (revision: number): void {
+    this.#lostRevision = Math.max(this.#lostRevision, revision)
     if (this.#held && revision > this.#revision) this.#lost()
   }
 
@@ -173,7 +178,7 @@ export class NodeKey implements LeaseHolder {
         }
       })
       if (!answer.succeeded) return { holder: holderOf(answer.entries[0]?.value ?? '') }
-      this.#held = this.lease === lease
+      this.#held = this.lease === lease && this.#lostRevision < answer.revision
       this.#everHeld = true
       this.#revision = answer.revision
       return this.#held ? 'held' : 'unknown'

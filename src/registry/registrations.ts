@@ -40,6 +40,7 @@ export class Registrations {
   readonly #repairs: Repairs<Session>
   readonly #enrolment: Enrolment
   #registered = 0
+  #used = false
   #stopped = false
 
   constructor (options: RegistrationsOptions) {
@@ -54,11 +55,13 @@ export class Registrations {
   get registered (): number { return this.#registered }
   /** Puts and removals that wait. */
   get repairs (): number { return this.#repairs.size }
-  get size (): number { return this.#table.size }
+  /** Whether there was ever a session: a late put of one that has gone may be in etcd. */
+  get used (): boolean { return this.#used }
 
   /** As `Registry.register`. */
   async register (ref: SessionRef, revision: number): Promise<Outcome> {
     if (this.#stopped || this.#repairs.size >= MAX_REPAIRS) return 'unavailable'
+    this.#used = true
     const session = new Session(ref)
     this.#table.add(session)
     return await this.#enrolment.enrol(session, revision)

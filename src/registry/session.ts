@@ -41,9 +41,13 @@ export class Session implements LeaseHolder {
 /** Sessions by key, the newest of each key first. */
 export class SessionTable {
   readonly #newest = new Map<string, Session>()
-  #size = 0
 
-  get size (): number { return this.#size }
+  find (key: string, connectionId: string): Session | undefined {
+    for (let session = this.#newest.get(key); session !== undefined; session = session.older) {
+      if (session.connectionId === connectionId) return session
+    }
+    return undefined
+  }
 
   /** The sessions of a key, the newest first. The one that was yielded last may be removed. */
   * of (key: string): IterableIterator<Session> {
@@ -55,17 +59,9 @@ export class SessionTable {
     }
   }
 
-  find (key: string, connectionId: string): Session | undefined {
-    for (let session = this.#newest.get(key); session !== undefined; session = session.older) {
-      if (session.connectionId === connectionId) return session
-    }
-    return undefined
-  }
-
   add (session: Session): void {
     session.older = this.#newest.get(session.key)
     this.#newest.set(session.key, session)
-    this.#size++
   }
 
   /** Adds a session that is older than all that its key has. */
@@ -74,7 +70,6 @@ export class SessionTable {
     while (last?.older !== undefined) last = last.older
     if (last === undefined) this.#newest.set(session.key, session)
     else last.older = session
-    this.#size++
   }
 
   /** Whether this connection has the session's key and came after it. */
@@ -90,13 +85,11 @@ export class SessionTable {
     if (newest === session) {
       if (session.older === undefined) this.#newest.delete(session.key)
       else this.#newest.set(session.key, session.older)
-      this.#size--
       return
     }
     for (let younger = newest; younger !== undefined; younger = younger.older) {
       if (younger.older !== session) continue
       younger.older = session.older
-      this.#size--
       return
     }
   }

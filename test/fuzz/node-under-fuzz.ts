@@ -5,6 +5,7 @@
 import { createRequire } from 'node:module'
 import { pino } from 'pino'
 import { installCodecs } from '../../plugins/lib/kafka-codecs.ts'
+import { boundBatches } from '../../plugins/lib/kafka-batches.ts'
 import { boundRecordHeaders } from '../../plugins/lib/kafka-record-headers.ts'
 import { MemoryBroker } from '../../src/embedded/memory-bus.ts'
 import { MemoryKv } from '../../src/embedded/memory-kv.ts'
@@ -96,6 +97,7 @@ const { app, port } = await startNode({ services, store, broker }, {
   GRPC_REFLECTION: 'true'
 }, { kv, logger })
 installCodecs()
+boundBatches()
 boundRecordHeaders()
 
 async function figures (): Promise<Figures> {

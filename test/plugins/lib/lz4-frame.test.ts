@@ -70,3 +70,10 @@ t.test('a frame ends at the first block that is more than it says it holds, what
   t.throws(() => inflateLz4(Buffer.concat([head, block, Buffer.from('01000080' + '61', 'hex'), past]), 1_000_000), TOO_LONG)
   t.end()
 })
+
+t.test('a frame of more blocks than any writer makes is refused before it is inflated', (t) => {
+  const frame = (count: number): Buffer => Buffer.concat([Buffer.from('04224d18404000', 'hex'), Buffer.alloc(5 * count, Buffer.from('0100008061', 'hex')), Buffer.alloc(4)])
+  t.equal(inflateLz4(frame(10_000), 1_000_000).length, 10_000)
+  t.throws(() => inflateLz4(frame(10_001), 1_000_000), /too many blocks/)
+  t.end()
+})

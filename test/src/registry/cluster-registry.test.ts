@@ -114,6 +114,19 @@ t.test('a put that etcd does late, after the removal, is found by the watch and 
   t.strictSame(Object.keys(world.users), ['ann/tv', 'ann/web'])
 })
 
+t.test('a put that etcd does late is found by a snapshot too, where no session is left, and a later one shares its lease', async (t) => {
+  const { world, a } = await worldOf('a')
+  const { session } = await world.done(a.connect('ann', 'web'))
+  const leaseId = world.store.range(deviceKey('ann', 'web')).entries[0]?.leaseId as string
+  await world.done(a.registry.unregister(session))
+  a.kv.endWatches({ tooLong: true })
+  await world.operator.batch([{ when: [], then: { put: deviceKey('ann', 'web'), value: a.value(session), leaseId } }])
+  await world.clock.run(1_000)
+  await world.done(a.connect('bob', 'web'))
+  await world.clock.run(2 * TTL_MS)
+  t.strictSame(Object.keys(world.users), ['bob/web'])
+})
+
 t.test('a key that somebody deletes is put again, and a lease that somebody revokes is granted again, without closing a socket', async (t) => {
   const { world, a } = await worldOf('a')
   const { session } = await world.done(a.connect('ann', 'web'))
@@ -535,6 +548,36 @@ t.test('a node key that is deleted is put again; at the end a key that is anothe
   await world.done(a.registry.close())
   t.equal(world.store.range(nodeKey('a')).entries[0]?.value, 'not a record')
 })
+
+for (const [what, change, after] of [
+  ['deleted', (world: RegistryWorld) => world.remove(nodeKey('a')), 'a.example:9093'],
+  ['taken', (world: RegistryWorld) => world.put(nodeKey('a'), '{"grpc":"other:9093","start":"other"}'), 'other:9093']
+] as const) {
+  t.test(`a node key that is ${what} before its put is answered is not held for one of ours`, async (t) => {
+    const { world, a } = await worldOf('a')
+    const batch = a.kv.batch.bind(a.kv)
+    let answer = (): void => {}
+    const held = new Promise<void>((resolve) => { answer = resolve })
+    a.kv.batch = async (operations) => {
+      const result = await batch(operations)
+      await held
+      return result
+    }
+    await world.remove(nodeKey('a'))
+    await world.clock.run(100)
+    t.equal(world.store.range(nodeKey('a')).entries.length, 1, 'it is put again, which is not answered yet')
+    await change(world)
+    await world.clock.run(100)
+    answer()
+    await world.clock.run(3_000)
+    t.match(world.store.range(nodeKey('a')).entries[0]?.value, `"${after}"`)
+    t.equal(a.logger.lines.some(({ text }) => text === 'another node has taken this node id'), what === 'taken')
+    if (what === 'deleted') return
+    await world.remove(nodeKey('a'))
+    await world.clock.run(3_000)
+    t.match(world.store.range(nodeKey('a')).entries[0]?.value, '"a.example:9093"', 'it is put once the other one is gone')
+  })
+}
 
 // ---- the end
 
