@@ -113,11 +113,13 @@ export class NodeKey implements LeaseHolder {
   /** The key is gone. */
   onDelete (revision: number): void {
     this.#lostRevision = Math.max(this.#lostRevision, revision)
-    if (this.#held && revision > this.#revision) this.#lost()
+    if (this.#held && revision > this.#revision) this.onLeaseLost()
   }
 
+  /** The key is gone with it. */
   onLeaseLost (): void {
-    this.#lost()
+    this.#held = false
+    this.#repair()
   }
 
   /** Deletes the key where it is ours. Never rejects. */
@@ -132,11 +134,6 @@ export class NodeKey implements LeaseHolder {
       operation: { when: [{ kind: 'value', key: this.#key, equals: this.#value }], then: { remove: this.#key } },
       timeoutMs
     }).catch(() => {})
-  }
-
-  #lost (): void {
-    this.#held = false
-    this.#repair()
   }
 
   #repair (): void {
