@@ -12,6 +12,7 @@ import { eventually } from '../../helpers/bus-conformance.ts'
 import { startNodes, type Nodes, type NodesOptions } from '../../helpers/node-processes.ts'
 import { Population } from '../../helpers/population.ts'
 import { TcpProxy } from '../../helpers/tcp-proxy.ts'
+import { BOUNDS } from './checker.ts'
 import { inspect, type Command } from './inspect.ts'
 import { Ledger } from './ledger.ts'
 import { openFiles } from './process-figures.ts'
@@ -60,6 +61,8 @@ export class FaultWorld {
   readonly #all: Nodes
   readonly #settings: Readonly<Record<string, string>>
   readonly #expected: Map<string, string>
+  /** Open files of each process when it had started. */
+  readonly #firstFiles = new Map<number, number>()
   readonly #clients: Array<{ close (): void }> = []
   /** Of the nodes' inspectors, by node. */
   readonly #inspectors: ReadonlyMap<string, string>
@@ -228,7 +231,7 @@ export class FaultWorld {
   /** All clients leave; what each process holds then is told, and how it ends. */
   async end (): Promise<void> {
     for (const client of this.#clients) client.close()
-    await eventually(async () => (await Promise.all(this.nodes.map((node) => this.#waiting(node)))).every((count) => count === 0), QUIET_MS).catch(() => {})
+    await eventually(async () => (await Promise.all(this.nodes.map((node) => this.#isQuiet(node)))).every(Boolean), QUIET_MS).catch(() => {})
     for (const node of this.nodes) await this.#sample(node)
     // How they end is in the ledger.
     await Promise.allSettled(this.nodes.slice().map((node) => this.stop(node)))
@@ -237,7 +240,15 @@ export class FaultWorld {
   async #sample (node: Gateway): Promise<void> {
     const { nodeId, pid } = node
     if (pid === undefined) throw new Error(`${nodeId} is no process of its own`)
-    this.ledger.say({ kind: 'sample', node: nodeId, pid, fds: openFiles(pid), waiting: await this.#waiting(node) })
+    const fds = openFiles(pid)
+    if (!this.#firstFiles.has(pid)) this.#firstFiles.set(pid, fds)
+    this.ledger.say({ kind: 'sample', node: nodeId, pid, fds, waiting: await this.#waiting(node) })
+  }
+
+  /** A socket is closed a moment after its connection is gone. */
+  async #isQuiet (node: Gateway): Promise<boolean> {
+    const { pid = 0 } = node
+    return await this.#waiting(node) === 0 && openFiles(pid) <= (this.#firstFiles.get(pid) ?? 0) + BOUNDS.fds
   }
 
   async #waiting ({ port }: Gateway): Promise<number> {
