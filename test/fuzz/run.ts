@@ -8,7 +8,7 @@ const P99_FACTOR = 1.2
 /** What two runs of the same differ by anyway. */
 const P99_FLOOR_MS = 5
 /** Cases a second that leave a core of the node idle for the most part: what is looked at is faults, not load. */
-const PER_SECOND = { frames: '100', bytes: '150', upgrades: '200', grpc: '150', kafka: '1000', etcd: '300' }
+const PER_SECOND = { frames: '100', bytes: '150', upgrades: '200', grpc: '150', kafka: '500', etcd: '300' }
 const FOUND = '.cache/fuzz'
 
 const { values, positionals: [target = ''] } = parseArgs({
