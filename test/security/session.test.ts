@@ -74,6 +74,7 @@ t.test('security 8: a revocation closes the sockets and refuses the tokens, what
   t.match(await laptop.closed(5_000), { code: 4403, reason: 'revoked' })
   t.match(await ask(node.port, upgrade({ token: ofLaptop })), { status: 401, code: 'TOKEN_REVOKED' })
   t.ok(asked.length <= before + 1, 'from the cache')
+  t.equal(await node.metric('im_gateway_auth_checks_total{by="revoked",result="TOKEN_REVOKED"}'), 2, 'the check of the token said so')
   t.equal((await node.connect('bob')).isOpen, true)
 })
 
